@@ -1,0 +1,122 @@
+"""Say what a speaker wants: `python inference.py clip.wav`. Audio in, intent out, no transcription in between."""
+
+import argparse
+import json
+import logging
+import sys
+from pathlib import Path
+
+HUB_MODEL = "MuhammadIqbalBazmi/wav2vec2-base-intent-classification-ori"
+LOCAL_MODEL = Path(__file__).resolve().parent / "models" / "wav2vec2-small-scooter"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("audio", nargs="+", metavar="AUDIO", help="audio file (WAV, FLAC, OGG, MP3), or a folder of them")
+    p.add_argument(
+        "--model",
+        metavar="HUB_ID_OR_DIR",
+        help=f"(default: {HUB_MODEL}; where the Hub cannot be reached, models/{LOCAL_MODEL.name})",
+    )
+    p.add_argument("--top-k", type=positive, metavar="K", help="intents to show (default: 3; with --json all)")
+    p.add_argument("--json", action="store_true", help="one JSON object a line")
+    return p
+
+
+def positive(text: str) -> int:
+    """Read a number that is at least 1."""
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Answer for every file; return 0, 1 if a file or the model failed, 2 for wrong usage."""
+    args = parser().parse_args(argv)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    sys.stdout.reconfigure(errors="backslashreplace")  # a file name may hold bytes that are not UTF-8
+    from speech_intent.audio import AudioError
+
+    files, failed = audio_files(args.audio)
+    if not files:
+        return 1
+    try:
+        classifier = load_model(args.model)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    for file in files:
+        try:
+            prediction = classifier.predict(file)
+        except AudioError as error:
+            print(f"error: {error}", file=sys.stderr)
+            failed = True
+            continue
+        print(
+            as_json(file, prediction, classifier.name, args.top_k)
+            if args.json
+            else as_table(file, prediction, classifier.name, args.top_k or 3),
+            flush=True,
+        )
+    return 1 if failed else 0
+
+
+def audio_files(names: list[str]) -> tuple[list[str], bool]:
+    """Put the audio files of a folder, sorted, in its place; also say whether a folder had none."""
+    from speech_intent.audio import SUFFIXES
+
+    files, failed = [], False
+    for name in names:
+        if not Path(name).is_dir():
+            files.append(name)
+            continue
+        found = sorted(str(path) for path in Path(name).iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+        if not found:
+            print(f"error: {name}: has no audio files; name a folder with WAV, FLAC, OGG or MP3 files", file=sys.stderr)
+            failed = True
+        files.extend(found)
+    return files, failed
+
+
+def load_model(name: str | None):
+    """Load the named model or, if none is named, the published one, or else the one in `models/`."""
+    from speech_intent.hub import HubUnreachable
+    from speech_intent.predict import IntentClassifier
+
+    if name is not None:
+        return IntentClassifier.from_pretrained(name)
+    try:
+        return IntentClassifier.from_pretrained(HUB_MODEL)
+    except HubUnreachable as error:
+        print(f"note: {error.args[0].split(';')[0]}; answering with {LOCAL_MODEL}", file=sys.stderr)
+        return IntentClassifier.from_pretrained(LOCAL_MODEL)
+
+
+def as_json(file: str, prediction, model: str, top_k: int | None) -> str:
+    """Format one answer as a JSON object on one line."""
+    scores = [{"label": label, "score": score} for label, score in prediction.scores[:top_k]]
+    return json.dumps(
+        {
+            "file": file,
+            "label": prediction.label,
+            "score": prediction.score,
+            "scores": scores,
+            "seconds": prediction.seconds,
+            "model": model,
+        }
+    )
+
+
+def as_table(file: str, prediction, model: str, top_k: int) -> str:
+    """Format one answer as a small table."""
+    width = max(len(label) for label, _ in prediction.scores)
+    rows = [
+        f"  {label:<{width}}  {score:6.3f}  {'#' * round(30 * score)}" for label, score in prediction.scores[:top_k]
+    ]
+    return "\n".join([f"{file}  ({prediction.seconds:.2f} s, {model})", *rows])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""From a model's name to a local folder, with clear words for everything that can be wrong on the way."""
+
+import logging
+import threading
+from pathlib import Path
+
+REACH_SECONDS = 8.0  # to find out whether the Hub answers
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+EXTRACTOR = "preprocessor_config.json"
+
+logger = logging.getLogger("speech_intent")
+
+
+class ModelError(ValueError):
+    """A model that cannot be used. The message names it, what is wrong and what to do, in one line."""
+
+
+class HubUnreachable(ModelError):
+    """The Hub did not answer, and the model is not in the local cache."""
+
+
+def model_folder(model: str | Path) -> Path:
+    """Find a model's files: a local folder as it is, a Hub id as a snapshot in the local cache.
+
+    Raises
+    ------
+    HubUnreachable
+        A Hub id that is not in the cache, and no answer from the Hub within 8 s.
+    ModelError
+        No such folder or Hub repository, no right to it, or a file missing.
+    """
+    folder = Path(model)
+    if not folder.is_dir():
+        if folder.is_absolute() or str(model).startswith((".", "~")) or str(model).count("/") > 1:
+            raise ModelError(f"{model}: there is no such folder; check the path")
+        folder = _snapshot(str(model))
+    missing = [name for name in ("config.json", EXTRACTOR) if not (folder / name).is_file()]
+    if not any((folder / name).is_file() for name in WEIGHTS):
+        missing.append("model.safetensors")
+    if missing:
+        raise ModelError(f"{model}: has no {', '.join(missing)}; save model and feature extractor with save_pretrained")
+    return folder
+
+
+def _snapshot(model: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
+    from huggingface_hub.utils import LocalEntryNotFoundError
+
+    try:
+        files = _remote_files(model)
+        weights = next((name for name in WEIGHTS if name in files), WEIGHTS[0])
+        pattern = weights.removesuffix(".index.json").replace(".", "*.")  # with the shards of a large model
+        return Path(snapshot_download(model, allow_patterns=["*.json", pattern]))
+    except HFValidationError as error:
+        raise ModelError(f"{model}: is neither a folder nor a Hub id; check the spelling") from error
+    except GatedRepoError as error:
+        raise ModelError(f"{model}: its owner must grant access; ask on its Hub page, then `hf auth login`") from error
+    except RepositoryNotFoundError as error:
+        problem = "is not on the Hub, or is private, and is no local folder"
+        raise ModelError(f"{model}: {problem}; check the spelling, or log in with `hf auth login`") from error
+    except Exception as error:  # no name resolution, refused, timed out, offline mode, 5xx
+        try:
+            return Path(snapshot_download(model, local_files_only=True))
+        except LocalEntryNotFoundError:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            problem = f"the Hub cannot be reached ({reason[:200]})"
+            raise HubUnreachable(
+                f"{model}: {problem}, and there is no such folder; connect, or name a local model"
+            ) from error
+
+
+def _remote_files(model: str) -> set[str]:
+    """List a Hub repository's files; give up after `REACH_SECONDS`, whatever the network does."""
+    from huggingface_hub import HfApi
+
+    result: list = []
+
+    def ask() -> None:
+        try:
+            result.append({file.rfilename for file in HfApi().model_info(model, timeout=REACH_SECONDS).siblings})
+        except Exception as error:
+            result.append(error)
+
+    thread = threading.Thread(target=ask, daemon=True)  # name resolution has no timeout of its own
+    thread.start()
+    thread.join(REACH_SECONDS)
+    if not result:
+        raise TimeoutError(f"no answer within {REACH_SECONDS:.0f} s")
+    if isinstance(result[0], Exception):
+        raise result[0]
+    return result[0]
+
+
+def quiet_transformers() -> None:
+    """Keep transformers' progress bars and notices off the terminal; errors still raise."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
