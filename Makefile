@@ -1,0 +1,53 @@
+# What this repository can do. `make` alone lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+NOTEBOOKS := $(wildcard jupyter_notebooks/*.ipynb)
+# Cleans what differs from run to run, so that notebooks with stored outputs have readable diffs.
+NORMALISE := $(BIN)/nbstripout --keep-output --drop-output-type stream:stderr --extra-keys metadata.language_info
+EXECUTE := $(BIN)/jupyter nbconvert --to notebook --execute --log-level WARN
+
+.PHONY: help setup run test check notebooks models
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 12
+
+setup: $(VENV)/.installed ## Make .venv and install requirements.txt into it
+	@echo "Ready: $(BIN)/python"
+
+$(VENV)/.installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+		{ echo "No venv module (on Debian and Ubuntu: apt install python3-venv)"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+run: $(VENV)/.installed ## Execute the three notebooks on the bundled speech, then predict one clip
+	@mkdir -p runs/notebooks
+	$(EXECUTE) --output-dir runs/notebooks $(NOTEBOOKS)
+	$(BIN)/python inference.py dataset/audio/$$(ls dataset/audio | grep test | head -1) \
+		--model "$$(ls -d runs/2*/model | tail -1)"
+	@echo "Done. Executed notebooks: runs/notebooks. Model, metrics.json, predictions.csv and pictures:" \
+		"$$(ls -d runs/2*/ | tail -1)"
+
+test: $(VENV)/.installed-dev ## Run the whole test suite
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.installed-dev ## Check style (ruff) and that the stored notebooks are normalised
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(NORMALISE) --verify $(NOTEBOOKS)
+
+notebooks: $(VENV)/.installed-dev ## Execute the notebooks in place: the only way their stored outputs are made
+	$(EXECUTE) --inplace $(NOTEBOOKS)
+	$(NORMALISE) $(NOTEBOOKS)
+
+models: $(VENV)/.installed ## Train the classifier that ships in models/: the only thing that writes there
+	rm -rf runs/models
+	$(BIN)/python -m speech_intent.train --data bundled --output-dir runs/models
+	$(BIN)/python models/ship.py runs/models/model
