@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -65,16 +66,21 @@ def main(argv: list[str] | None = None) -> int:
 
 def audio_files(names: list[str]) -> tuple[list[str], bool]:
     """Put the audio files of a folder, sorted, in its place; also say whether a folder had none."""
-    from speech_intent.audio import SUFFIXES
+    from speech_intent.audio import SUFFIXES, AudioError
 
     files, failed = [], False
     for name in names:
-        if not Path(name).is_dir():
+        if not os.path.isdir(name):
             files.append(name)
             continue
-        found = sorted(str(path) for path in Path(name).iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+        try:
+            paths = sorted(path for path in Path(name).iterdir() if path.suffix.lower() in SUFFIXES)
+            found, problem = [str(path) for path in paths if os.path.isfile(path)], "has no audio files"
+        except OSError as error:
+            found, problem = [], f"cannot be read ({error.strerror})"
         if not found:
-            print(f"error: {name}: has no audio files; name a folder with WAV, FLAC, OGG or MP3 files", file=sys.stderr)
+            error = AudioError(name, problem, "name a folder with WAV, FLAC, OGG or MP3 files")
+            print(f"error: {error}", file=sys.stderr)
             failed = True
         files.extend(found)
     return files, failed
@@ -111,11 +117,13 @@ def as_json(file: str, prediction, model: str, top_k: int | None) -> str:
 
 def as_table(file: str, prediction, model: str, top_k: int) -> str:
     """Format one answer as a small table."""
+    from speech_intent.audio import printable
+
     width = max(len(label) for label, _ in prediction.scores)
     rows = [
         f"  {label:<{width}}  {score:6.3f}  {'#' * round(30 * score)}" for label, score in prediction.scores[:top_k]
     ]
-    return "\n".join([f"{file}  ({prediction.seconds:.2f} s, {model})", *rows])
+    return "\n".join([f"{printable(file)}  ({prediction.seconds:.2f} s, {model})", *rows])
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Everything that hears a clip (training, evaluation, prediction) reads it through
 the same samples. Files are read in pieces: memory does not grow with their length.
 """
 
+import hashlib
 import io
 import logging
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import soxr
 
 MIN_SECONDS = 0.025  # one frame of a wav2vec2 feature encoder: 400 samples at 16 kHz
 SILENT_PEAK = 1e-3  # -60 dB full scale
+PRE_ROLL = 11_520  # ten MP3 frames, read and dropped: right after a seek the decoder gives wrong samples
 BLOCK_FRAMES = 65_536  # frames read at a time; 8 channels of float32 are then 2 MB
 SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64", ".caf"}
 
@@ -28,7 +30,12 @@ class AudioError(ValueError):
     """A clip that cannot be used. The message names the clip, what is wrong and what to do, in one line."""
 
     def __init__(self, name: str, problem: str, remedy: str):
-        super().__init__(f"{name}: {problem}; {remedy}")
+        super().__init__(f"{printable(name)}: {problem}; {remedy}")
+
+
+def printable(name: str) -> str:
+    """Escape line breaks, control characters and bytes that are not text in a file name, so that it fits one line."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
 def name_of(source: Source) -> str:
@@ -80,10 +87,10 @@ def blocks(source: Source, sampling_rate: int, start: float = 0.0) -> Iterator[n
         raise AudioError(name, "has no samples", "record it again")
     if n_samples < int(MIN_SECONDS * sampling_rate):
         raise AudioError(
-            name, f"lasts {1000 * n_samples / sampling_rate:.0f} ms, less than 25 ms", "record a longer clip"
+            name, f"lasts {1000 * n_samples / sampling_rate:.1f} ms, less than 25 ms", "record a longer clip"
         )
     if peak < SILENT_PEAK:
-        logger.warning("warning: %s: is silent (peak %.1e); its answer means nothing", name, peak)
+        logger.warning("warning: %s: is silent (peak %.1e); its answer means nothing", printable(name), peak)
 
 
 def load(source: Source, sampling_rate: int, start: float = 0.0, max_seconds: float = np.inf) -> np.ndarray:
@@ -129,6 +136,28 @@ def windows(source: Source, sampling_rate: int, max_seconds: float) -> Iterator[
     yield rest, n_samples / sampling_rate
 
 
+def measure(path: str | Path) -> dict:
+    """Measure a readable clip for a check of quality, at the file's own sampling rate.
+
+    Returns
+    -------
+    dict
+        `rate` (Hz) and `channels` of the file, `peak` (1 is full scale), `clipped` and `silent` (shares of the samples
+        at full scale and below -60 dB), `digest` (the same for the same samples).
+    """
+    info = soundfile.info(path)
+    waveform = load(path, info.samplerate)
+    level = np.abs(waveform)
+    return {
+        "rate": info.samplerate,
+        "channels": info.channels,
+        "peak": float(level.max()),
+        "clipped": float((level >= 0.999).mean()),
+        "silent": float((level < SILENT_PEAK).mean()),
+        "digest": hashlib.sha256(waveform.tobytes()).hexdigest(),
+    }
+
+
 def _native_blocks(source: Source, start: float) -> Iterator[tuple[np.ndarray, int]]:
     """Yield (mono float32 block, native sampling rate)."""
     if isinstance(source, tuple):
@@ -140,7 +169,7 @@ def _native_blocks(source: Source, start: float) -> Iterator[tuple[np.ndarray, i
     name = name_of(source)
     with _open(source, name) as stream:
         try:
-            with soundfile.SoundFile(stream) as file:
+            with _ForwardFile(stream) as file:
                 yield from _file_blocks(file, name, start)
         except soundfile.SoundFileError as error:
             reason = str(error).removeprefix(f"Error opening {stream!r}: ").rstrip(".")
@@ -148,12 +177,20 @@ def _native_blocks(source: Source, start: float) -> Iterator[tuple[np.ndarray, i
             raise AudioError(name, f"is damaged or is not audio ({reason})", remedy) from error
 
 
+class _ForwardFile(soundfile.SoundFile):
+    """A file that is read from front to back: soundfile seeks after each read, and an MP3 loses a frame by that."""
+
+    def seekable(self) -> bool:
+        return False
+
+
 def _file_blocks(file: soundfile.SoundFile, name: str, start: float) -> Iterator[tuple[np.ndarray, int]]:
     for line in file.extra_info.splitlines():  # libsndfile's own comparison of a WAV header with the file's size
         if line.startswith("data") and "should be" in line and file.frames:
-            logger.warning("warning: %s: is shorter than its header says; what is there was used", name)
-    first = file.seek(min(round(start * file.samplerate), file.frames)) if start else 0
-    n_frames = 0
+            logger.warning("warning: %s: is shorter than its header says; what is there was used", printable(name))
+    first, n_frames = min(round(start * file.samplerate), file.frames), 0
+    if first:
+        file.read(first - file.seek(max(0, first - PRE_ROLL)), dtype="float32")
     while len(block := file.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):  # (n_frames, n_channels)
         n_frames += len(block)
         yield block[:, 0] if block.shape[1] == 1 else block.mean(axis=1), file.samplerate
@@ -167,6 +204,7 @@ def _open(source: str | Path | bytes | dict, name: str) -> io.BufferedIOBase:
         path = source["path"] if isinstance(source, dict) else source
         try:
             stream = open(path, "rb")  # noqa: SIM115 -- the caller closes it
+            stream.seek(0)  # a pipe cannot
         except FileNotFoundError as error:
             raise AudioError(name, "does not exist", "check the path") from error
         except IsADirectoryError as error:
@@ -188,12 +226,12 @@ def _mono_array(waveform: np.ndarray, sampling_rate: int) -> tuple[np.ndarray, i
     if waveform.dtype.kind not in "fiu" or waveform.ndim not in (1, 2):
         problem = f"is {waveform.ndim}-dimensional {waveform.dtype}"
         raise AudioError("array", problem, "give (n_samples,) or (channels, n_samples) of floats or integers")
-    if not sampling_rate > 0:
+    if not 1 <= sampling_rate < np.inf:
         raise AudioError("array", f"has a sampling rate of {sampling_rate}", "give it in Hz")
     if waveform.dtype.kind in "iu":
         info = np.iinfo(waveform.dtype)
         middle = 0 if info.min < 0 else (info.max + 1) // 2  # unsigned PCM swings around its middle
         waveform = (waveform.astype(np.float32) - middle) / (info.max + 1 - middle)
-    if waveform.ndim == 2:
+    if waveform.ndim == 2 and waveform.size:
         waveform = waveform.mean(axis=int(np.argmin(waveform.shape)))
-    return waveform.astype(np.float32), int(sampling_rate)
+    return waveform.astype(np.float32).reshape(-1), int(sampling_rate)

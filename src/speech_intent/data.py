@@ -6,6 +6,7 @@ The folder holds either `metadata.csv` (`file_name,intent[,speaker][,split]`, th
 """
 
 import logging
+import os
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
@@ -69,7 +70,7 @@ def load_data(data: str | Path, seed: int = 0) -> "tuple[DatasetDict, str]":
 def resolve(data: str | Path) -> Path:
     """Turn "bundled" or a path into a folder."""
     folder = BUNDLED if str(data) == "bundled" else Path(data)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # Path.is_dir raises for a name that is too long
         raise DataError(data, ["there is no such folder; give one with metadata.csv, or 'bundled'"])
     return folder
 
@@ -83,47 +84,56 @@ def read_table(folder: Path) -> pd.DataFrame:
         Columns `file_name`, `intent`, `speaker` and `split` ("" where unknown), then any others, all strings.
     """
     single, several = folder / "metadata.csv", [folder / "csv" / f"{split}.csv" for split in SPLITS]
-    if single.is_file():
-        table = _read_csv(folder, single)
-    elif several[0].is_file() and several[2].is_file():
-        table = pd.concat([_read_csv(folder, path).assign(split=path.stem) for path in several if path.is_file()])
-    else:
+    if not single.is_file() and not (several[0].is_file() and several[2].is_file()):
         raise DataError(folder, ["it has neither metadata.csv nor csv/train.csv and csv/test.csv"])
-    table = table.reset_index(drop=True)
+    tables, problems = [], []
+    for path in [single] if single.is_file() else filter(Path.is_file, several):
+        try:
+            tables.append(_read_csv(path) if path == single else _read_csv(path).assign(split=path.stem))
+        except (ValueError, OSError) as error:  # ValueError: pandas' parser errors, an empty file, a wrong encoding
+            problems.append(f"{path.relative_to(folder)} cannot be read: {error}")
+    if problems:
+        raise DataError(folder, problems)
+    table = pd.concat(tables, ignore_index=True)
     table = table.reindex(
         columns=list(dict.fromkeys(["file_name", "intent", "speaker", "split", *table])), fill_value=""
     )
     table[["speaker", "split"]] = table[["speaker", "split"]].fillna("")
     table["split"] = table["split"].str.lower().replace(SPLIT_NAMES)
-    if problems := list(_table_problems(folder, table)):
-        raise DataError(folder, problems)
+    table["file_name"] = table["file_name"].str.replace("\\", "/")  # as Windows writes paths
+    paths = {row: _path_problem(folder, name) for row, name in table["file_name"].items()}
+    problems = [f"row {row + 1} ({table.at[row, 'file_name']}): {problem}" for row, problem in paths.items() if problem]
+    if problems := problems + list(_table_problems(table)):
+        _, broken = _decode(folder, [table.at[row, "file_name"] for row, problem in paths.items() if not problem])
+        raise DataError(folder, problems + broken)
     return table
 
 
-def _read_csv(folder: Path, path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
-    except (ValueError, OSError) as error:  # ValueError: pandas' parser errors, an empty file, a wrong encoding
-        raise DataError(folder, [f"{path.name} cannot be read ({error})"]) from error
+def _read_csv(path: Path) -> pd.DataFrame:
+    """Read one CSV file as text, "" where a row is short; ValueError where it lacks columns or rows."""
+    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
+    table = table.fillna("")
+    if not isinstance(table.index, pd.RangeIndex):  # pandas took the first column for an index
+        raise ValueError("its rows have more fields than its header; quote fields with commas")
     table.columns = table.columns.str.strip()
     if missing := [column for column in ("file_name", "intent") if column not in table]:
-        raise DataError(folder, [f"{path.name} has no column {', '.join(missing)}; it has {', '.join(table)}"])
+        raise ValueError(f"it has no column {', '.join(missing)}; it has {', '.join(table)}")
     if table.empty:
-        raise DataError(folder, [f"{path.name} has no rows"])
+        raise ValueError("it has no rows")
     return table.apply(lambda column: column.str.strip())
 
 
-def _table_problems(folder: Path, table: pd.DataFrame) -> Iterable[str]:
-    for row, name in enumerate(table["file_name"]):
-        where = f"row {row + 1} ({name or 'no file name'})"
-        path = PurePosixPath(name.replace("\\", "/"))
-        if not name:
-            yield f"{where}: file_name is empty"
-        elif path.is_absolute() or PureWindowsPath(name).drive or ".." in path.parts:
-            yield f"{where}: file_name leaves the folder; it must be relative to it, without '..'"
-        elif not (folder / path).is_file():
-            yield f"{where}: there is no such file"
-    normal = table["file_name"].map(lambda name: str(PurePosixPath(name.replace("\\", "/"))))
+def _path_problem(folder: Path, name: str) -> str | None:
+    path = PurePosixPath(name)
+    if not name:
+        return "file_name is empty"
+    if path.is_absolute() or PureWindowsPath(name).drive or ".." in path.parts:
+        return "file_name leaves the folder; it must be relative to it, without '..'"
+    return None if (folder / path).is_file() else "there is no such file"
+
+
+def _table_problems(table: pd.DataFrame) -> Iterable[str]:
+    normal = table["file_name"].map(lambda name: str(PurePosixPath(name)))
     for name in normal[normal.duplicated()].unique():
         yield f"{name}: is listed {(normal == name).sum()} times"
     for name in table.loc[table["intent"] == "", "file_name"]:
@@ -138,7 +148,7 @@ def _table_problems(folder: Path, table: pd.DataFrame) -> Iterable[str]:
         yield from (
             f"the split column has no {split} rows" for split in ("train", "test") if split not in set(table["split"])
         )
-    counts = table.loc[(table["split"] == "train") | ~has_split, "intent"].value_counts()
+    counts = table.loc[(table["split"] == "train") | ~has_split, "intent"].value_counts().drop("", errors="ignore")
     yield from (f"intent {intent!r} has one clip; record more" for intent in counts.index[counts == 1] if not has_split)
     if len(counts) < 2 and not (table["intent"] == "").all():
         yield f"there is one intent only ({', '.join(counts.index)}); a classifier needs two"
@@ -146,15 +156,20 @@ def _table_problems(folder: Path, table: pd.DataFrame) -> Iterable[str]:
 
 def clip_seconds(folder: Path, table: pd.DataFrame) -> list[float]:
     """Decode every clip once; return their durations in seconds, or raise `DataError` naming each that is broken."""
+    seconds, problems = _decode(folder, table["file_name"])
+    if problems:
+        raise DataError(folder, problems)
+    return seconds
+
+
+def _decode(folder: Path, names: Iterable[str]) -> tuple[list[float], list[str]]:
     rate, problems, seconds = 16_000, [], []
-    for name in tqdm(table["file_name"], desc="Checking clips", unit="clip", disable=None, leave=False):
+    for name in tqdm(names, desc="Checking clips", unit="clip", disable=None, leave=False):
         try:
             seconds.append(sum(map(len, audio.blocks(folder / name, rate))) / rate)
         except audio.AudioError as error:
             problems.append(str(error))
-    if problems:
-        raise DataError(folder, problems)
-    return seconds
+    return seconds, problems
 
 
 def assign_splits(table: pd.DataFrame, seed: int = 0) -> tuple[pd.DataFrame, str]:

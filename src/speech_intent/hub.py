@@ -1,6 +1,8 @@
 """From a model's name to a local folder, with clear words for everything that can be wrong on the way."""
 
+import contextlib
 import logging
+import os
 import threading
 from pathlib import Path
 
@@ -30,16 +32,18 @@ def model_folder(model: str | Path) -> Path:
         No such folder or Hub repository, no right to it, or a file missing.
     """
     folder = Path(model)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # Path.is_dir raises for a name that is too long
         if folder.is_absolute() or str(model).startswith((".", "~")) or str(model).count("/") > 1:
             raise ModelError(f"{model}: there is no such folder; check the path")
         folder = _snapshot(str(model))
-    missing = [name for name in ("config.json", EXTRACTOR) if not (folder / name).is_file()]
-    if not any((folder / name).is_file() for name in WEIGHTS):
-        missing.append("model.safetensors")
-    if missing:
+    if missing := _missing_files(folder):
         raise ModelError(f"{model}: has no {', '.join(missing)}; save model and feature extractor with save_pretrained")
     return folder
+
+
+def _missing_files(folder: Path) -> list[str]:
+    missing = [name for name in ("config.json", EXTRACTOR) if not (folder / name).is_file()]
+    return missing if any((folder / name).is_file() for name in WEIGHTS) else [*missing, WEIGHTS[0]]
 
 
 def _snapshot(model: str) -> Path:
@@ -60,14 +64,15 @@ def _snapshot(model: str) -> Path:
         problem = "is not on the Hub, or is private, and is no local folder"
         raise ModelError(f"{model}: {problem}; check the spelling, or log in with `hf auth login`") from error
     except Exception as error:  # no name resolution, refused, timed out, offline mode, 5xx
-        try:
-            return Path(snapshot_download(model, local_files_only=True))
-        except LocalEntryNotFoundError:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            problem = f"the Hub cannot be reached ({reason[:200]})"
-            raise HubUnreachable(
-                f"{model}: {problem}, and there is no such folder; connect, or name a local model"
-            ) from error
+        with contextlib.suppress(LocalEntryNotFoundError):
+            folder = Path(snapshot_download(model, local_files_only=True))
+            if not _missing_files(folder):  # an interrupted download leaves a part
+                return folder
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        problem = f"the Hub cannot be reached ({reason[:200]})"
+        raise HubUnreachable(
+            f"{model}: {problem}, and there is no such folder; connect, or name a local model"
+        ) from error
 
 
 def _remote_files(model: str) -> set[str]:

@@ -8,6 +8,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 if TYPE_CHECKING:
     import evaluate
+    import pandas as pd
 
 AVERAGES = ("micro", "macro", "weighted")
 DRAWS = 2_000  # bootstrap samples
@@ -89,7 +90,18 @@ def wilson_interval(correct: int, n: int) -> list[float]:
     z = 1.959964  # 97.5 % quantile of the standard normal
     p, scale = correct / n, 1 + z**2 / n
     middle, half = (p + z**2 / (2 * n)) / scale, z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / scale
-    return [float(max(0.0, middle - half)), float(min(1.0, middle + half))]
+    return [float(min(p, max(0.0, middle - half))), float(max(p, min(1.0, middle + half)))]  # rounding at 0 and 1
+
+
+def accuracy_by(predictions: "pd.DataFrame", columns: Sequence[str]) -> "pd.DataFrame":
+    """Count right answers by group: `correct`, `n`, `accuracy` and its 95 % interval `low`, `high`, a row a group.
+
+    `predictions` has a row a clip with `intent` (truth), `predicted` and the columns to group by.
+    """
+    right = predictions["intent"] == predictions["predicted"]
+    table = right.groupby([predictions[column] for column in columns]).agg(correct="sum", n="size", accuracy="mean")
+    table[["low", "high"]] = [wilson_interval(*counts) for counts in zip(table["correct"], table["n"], strict=True)]
+    return table
 
 
 def intent_metric() -> "evaluate.Metric":

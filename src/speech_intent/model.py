@@ -93,10 +93,15 @@ def freeze(model: "PreTrainedModel", what: str, pretrained: bool = True) -> str:
     if what == "auto":
         what = "features" if pretrained and model.num_parameters() >= LARGE else "none"
     if what == "encoder":
-        model.base_model.requires_grad_(False)
+        encoder_of(model).requires_grad_(False)
     elif what == "features" and hasattr(model, "freeze_feature_encoder"):
         model.freeze_feature_encoder()
     return what
+
+
+def encoder_of(model: "PreTrainedModel") -> torch.nn.Module:
+    """Find the part under the head; Whisper's classifier calls it otherwise than its `base_model` expects."""
+    return model.encoder if model.base_model is model else model.base_model
 
 
 class FrozenHead(torch.nn.Module):

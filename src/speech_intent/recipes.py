@@ -36,3 +36,10 @@ class Hyperparameters:
     spec_augment: bool = _number(True, "mask spans of time in the encoder's features in training")
     class_weights: bool = _number(False, "weigh each intent by the inverse of its share of the clips")
     seed: int = _number(0, "of the split, the weights and the order of clips")
+
+    def __post_init__(self):
+        """Refuse numbers that cannot be."""
+        for name in ("epochs", "learning_rate", "batch_size", "gradient_accumulation_steps", "max_seconds", "patience"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} is {value:g}; it must be above 0")

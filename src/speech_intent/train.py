@@ -66,7 +66,12 @@ def main(argv: list[str] | None = None) -> int:
         "--output-dir", required=True, type=Path, help="gets model/, metrics.json, predictions.csv, ..."
     )
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in OUTPUT_DIR")
-    numbers, args = parser.parse_args_into_dataclasses(argv)
+    try:
+        numbers, args, unknown = parser.parse_args_into_dataclasses(argv, return_remaining_strings=True)
+    except ValueError as error:
+        parser.error(str(error))
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     from . import evaluate
 
     try:

@@ -91,6 +91,7 @@ def training_arguments(
         load_best_model_at_end=True,
         metric_for_best_model=numbers.metric,
         restore_callback_states_from_checkpoint=True,
+        use_cpu=not torch.accelerator.is_available(),  # else processes of torchrun on a CPU would not know each other
         train_sampling_strategy="group_by_length" if equal else "random",
         length_column_name="seconds",
         remove_unused_columns=False,  # the collator wants them all
@@ -116,7 +117,7 @@ def build_trainer(classifier, extractor, splits: "DatasetDict", numbers: Hyperpa
         For checkpoints.
     """
     train, validation = splits["train"], splits["validation"]
-    head_only = not any(p.requires_grad for p in classifier.base_model.parameters())
+    head_only = not any(p.requires_grad for p in model.encoder_of(classifier).parameters())
     large = classifier.num_parameters() >= model.LARGE and not head_only
     collator, eval_collator = (Collator(extractor, classifier.config, numbers, training) for training in (True, False))
     equal = collator.rule == "equal" and not head_only

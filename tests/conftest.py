@@ -1,0 +1,156 @@
+"""What the tests share: synthetic clips, tiny encoders with random weights, and one tiny model trained on tones."""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+# Before anything of Hugging Face is imported: no network, no caller's cache or settings, one thread a process.
+for name in [name for name in os.environ if name.startswith(("HF_", "HUGGINGFACE_", "TRANSFORMERS_"))]:
+    del os.environ[name]
+for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+    os.environ.pop(name, None)
+HF_HOME = tempfile.mkdtemp(prefix="speech-intent-tests-")
+atexit.register(shutil.rmtree, HF_HOME, ignore_errors=True)
+os.environ |= {"HF_HOME": HF_HOME, "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "", "MPLBACKEND": "Agg"}
+os.environ |= {"OMP_NUM_THREADS": "1", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+
+import csv  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import soundfile  # noqa: E402
+
+RATE = 16_000  # Hz
+# Intent: Hz, in the order of the ids. No multiple of 50 Hz, so that a tone's phase differs from frame to frame.
+TONES = {"hear_high": 3171, "hear_low": 213, "hear_middle": 787, "hear_upper": 1613}
+
+CONVOLUTIONS = {"conv_dim": (32,) * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4}
+TRANSFORMER = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+NO_DROPOUT = dict.fromkeys(["layerdrop", "hidden_dropout", "attention_dropout", "final_dropout"], 0.0)
+TINY = CONVOLUTIONS | TRANSFORMER | NO_DROPOUT | {"feat_proj_dropout": 0.0, "mask_time_length": 4}
+TINY |= {"classifier_proj_size": 32}
+LAYER_NORM = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
+WHISPER = {
+    "d_model": 32,
+    "encoder_layers": 2,
+    "encoder_attention_heads": 2,
+    "encoder_ffn_dim": 64,
+    "decoder_layers": 1,
+    "decoder_attention_heads": 2,
+    "decoder_ffn_dim": 64,
+    "num_mel_bins": 16,
+    "max_source_positions": 100,  # two frames of 10 ms each
+    "classifier_proj_size": 32,
+}
+FAMILIES = ["wav2vec2_group", "wav2vec2_layer", "wavlm", "hubert", "whisper"]
+
+
+@pytest.fixture(scope="session")
+def tone():
+    """Make a tone with random phase, level and a little noise: float32, (n_samples,), at 16 kHz."""
+
+    def make(frequency: float, seconds: float = 0.4, seed: int = 0, rate: int = RATE) -> np.ndarray:
+        rng = np.random.default_rng([seed, int(frequency)])
+        t = np.arange(round(seconds * rate)) / rate
+        wave = rng.uniform(0.2, 0.6) * np.sin(2 * np.pi * (frequency * t + rng.random()))
+        return (wave + 0.003 * rng.standard_normal(len(t))).astype(np.float32)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def write_folder(tone):
+    """Write a folder with `n` tones an intent and a metadata.csv whose extra columns `columns(intent, i)` gives."""
+
+    def write(folder: Path, n: int, columns=lambda intent, i: {}, intents=tuple(TONES), seconds: float = 0.4) -> Path:
+        rows = []
+        (folder / "clips").mkdir(parents=True)
+        for intent in intents:
+            for i in range(n):
+                name = f"clips/{intent}_{i}.wav"
+                soundfile.write(folder / name, tone(TONES[intent], seconds, i), RATE)
+                rows.append({"file_name": name, "intent": intent, **columns(intent, i)})
+        write_csv(folder / "metadata.csv", rows)
+        return folder
+
+    return write
+
+
+def write_csv(path: Path, rows: list[dict]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@pytest.fixture(scope="session")
+def tone_folder(tmp_path_factory, write_folder) -> Path:
+    """4 intents with 4 training, 2 validation and 4 test clips each."""
+    splits = ["train"] * 4 + ["validation"] * 2 + ["test"] * 4
+    return write_folder(tmp_path_factory.mktemp("tones") / "data", 10, lambda _, i: {"split": splits[i]})
+
+
+@pytest.fixture(scope="session")
+def encoders(tmp_path_factory) -> dict[str, Path]:
+    """Tiny encoders of each family with random weights and no head, saved with their feature extractors."""
+    import torch
+    import transformers as t
+
+    waves = t.Wav2Vec2FeatureExtractor
+    models = {
+        "wav2vec2_group": (t.Wav2Vec2Model(t.Wav2Vec2Config(**TINY)), waves(return_attention_mask=False)),
+        "wav2vec2_layer": (t.Wav2Vec2Model(t.Wav2Vec2Config(**TINY | LAYER_NORM)), waves(return_attention_mask=True)),
+        "wavlm": (t.WavLMModel(t.WavLMConfig(**TINY | LAYER_NORM)), waves(return_attention_mask=True)),
+        "hubert": (t.HubertModel(t.HubertConfig(**TINY | LAYER_NORM)), waves(return_attention_mask=True)),
+        "whisper": (t.WhisperModel(t.WhisperConfig(**WHISPER)), t.WhisperFeatureExtractor(16, chunk_length=2)),
+    }
+    root = tmp_path_factory.mktemp("encoders")
+    for name, (model, extractor) in models.items():
+        torch.manual_seed(0)
+        model.init_weights()
+        model.save_pretrained(root / name)
+        extractor.save_pretrained(root / name)
+    return {name: root / name for name in models}
+
+
+@pytest.fixture(scope="session", params=FAMILIES)
+def encoder(request, encoders) -> Path:
+    """Each of the tiny encoders in turn."""
+    return encoders[request.param]
+
+
+@pytest.fixture(scope="session")
+def numbers():
+    """Numbers with which a tiny model learns tones in seconds; `numbers(seed=1)` changes some."""
+    from speech_intent.recipes import Hyperparameters
+
+    usual = {"epochs": 20, "batch_size": 4, "learning_rate": 5e-3, "patience": 99}
+    usual |= {"augment": False, "spec_augment": False, "freeze": "none"}
+    return lambda **changed: Hyperparameters(**usual | changed)
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory, tone_folder, encoders, numbers) -> Path:
+    """What a finished training run on tones leaves behind."""
+    from speech_intent import train
+
+    output_dir = tmp_path_factory.mktemp("run") / "out"
+    train.run(tone_folder, encoders["wav2vec2_layer"], output_dir, numbers())
+    return output_dir
+
+
+@pytest.fixture(scope="session")
+def model_folder(run_folder) -> Path:
+    """A tiny model that tells the tones apart."""
+    return run_folder / "model"
+
+
+@pytest.fixture(scope="session")
+def classifier(model_folder):
+    """The tiny model, loaded."""
+    from speech_intent import IntentClassifier
+
+    return IntentClassifier.from_pretrained(model_folder)

@@ -1,0 +1,194 @@
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import TONES
+
+from speech_intent import hub
+
+RATE = 16_000
+PROGRAM = Path(__file__).resolve().parents[1] / "inference.py"
+
+
+@pytest.fixture(scope="module")
+def inference():
+    """inference.py as a module."""
+    spec = importlib.util.spec_from_file_location("inference", PROGRAM)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def run(inference, model_folder, capsys, monkeypatch):
+    """Run inference.py with the tiny model; return (exit status, stdout, stderr)."""
+    from speech_intent import IntentClassifier
+
+    loaded = IntentClassifier.from_pretrained(model_folder)
+    monkeypatch.setattr(IntentClassifier, "from_pretrained", lambda name: loaded)
+
+    def call(*arguments) -> tuple[int, str, str]:
+        status = inference.main([*map(str, arguments), "--model", str(model_folder)])
+        return status, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def clip(tmp_path, tone) -> Path:
+    soundfile.write(tmp_path / "clip.wav", tone(TONES["hear_low"], 0.75, seed=50), RATE)
+    return tmp_path / "clip.wav"
+
+
+def test_a_file_gets_a_small_table(run, clip, model_folder):
+    status, out, err = run(clip)
+    first, *rows = out.splitlines()
+    assert (status, err) == (0, "")
+    assert first == f"{clip}  (0.75 s, {model_folder})"
+    assert len(rows) == 3
+    assert rows[0].split()[0] == "hear_low"
+    assert all(re.fullmatch(r"  hear_\w+ +[01]\.\d{3}  #*", row) for row in rows)
+
+
+def test_json_is_one_object_a_line_with_every_intent(run, clip, model_folder):
+    status, out, _ = run(clip, clip, "--json")
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert (status, len(answers)) == (0, 2)
+    for answer in answers:
+        assert list(answer) == ["file", "label", "score", "scores", "seconds", "model"]
+        assert (answer["file"], answer["model"], answer["seconds"]) == (str(clip), str(model_folder), 0.75)
+        assert answer["scores"][0] == {"label": answer["label"], "score": answer["score"]}
+        assert answer["label"] == "hear_low"
+        assert {entry["label"] for entry in answer["scores"]} == set(TONES)
+        scores = [entry["score"] for entry in answer["scores"]]
+        assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize(("wanted", "given"), [(1, 1), (2, 2), (4, 4), (99, 4)])
+def test_top_k_says_how_many_intents(run, clip, wanted, given):
+    assert len(json.loads(run(clip, "--json", "--top-k", wanted)[1])["scores"]) == given
+    assert len(run(clip, "--top-k", wanted)[1].splitlines()) == 1 + given
+
+
+def test_a_folder_means_its_audio_files_sorted(run, clip):
+    for name in ("b.WAV", "a.flac", "c.ogg"):
+        soundfile.write(clip.parent / name, soundfile.read(clip)[0], RATE)
+    (clip.parent / "notes.txt").write_text("no audio")
+    (clip.parent / "folder.wav").mkdir()
+    status, out, err = run(clip.parent, "--json")
+    assert [Path(json.loads(line)["file"]).name for line in out.splitlines()] == [
+        "a.flac",
+        "b.WAV",
+        "c.ogg",
+        "clip.wav",
+    ]
+    assert (status, err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "name", [b"two words.wav", b"two\nlines.wav", "früh ☀.wav".encode(), b"caf\xe9.wav", b"-x.wav"]
+)
+def test_any_file_name_is_answered(run, clip, name):
+    path = os.fsdecode(os.path.join(os.fsencode(clip.parent), name))
+    clip.rename(path)
+    status, out, err = run(path, "--json")
+    assert (status, err) == (0, "")
+    assert os.fsencode(json.loads(out)["file"]) == os.fsencode(path)
+    status, out, err = run(path)
+    assert (status, err, len(out.splitlines())) == (0, "", 4)
+
+
+def test_a_bad_file_does_not_keep_the_others_from_their_answers(run, clip):
+    (clip.parent / "text.wav").write_text("not audio")
+    empty_folder = clip.parent / "empty folder"
+    empty_folder.mkdir()
+    files = [clip.parent / "gone\nfile.wav", clip, clip.parent / "text.wav", empty_folder, clip]
+    status, out, err = run(*files, "--json")
+    assert status == 1
+    assert [json.loads(line)["file"] for line in out.splitlines()] == [str(clip)] * 2
+    assert err.splitlines() == [
+        f"error: {empty_folder}: has no audio files; name a folder with WAV, FLAC, OGG or MP3 files",
+        f"error: {clip.parent}/gone\\nfile.wav: does not exist; check the path",
+        f"error: {clip.parent}/text.wav: is damaged or is not audio (Format not recognised); "
+        "use WAV, FLAC, OGG or MP3, or export it again",
+    ]
+
+
+def test_a_folder_that_cannot_be_listed_is_refused(run, clip, monkeypatch):
+    def refuse(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    status, out, err = run(clip.parent)
+    assert (status, out) == (1, "")
+    assert err.startswith(f"error: {clip.parent}: cannot be read (Permission denied); ")
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["a.wav", "--top-k", "0"], ["a.wav", "--top-k", "x"], ["a.wav", "--loud"], ["a.wav", "--model"]]
+)
+def test_wrong_usage_is_status_2(inference, capsys, arguments):
+    with pytest.raises(SystemExit) as stop:
+        inference.main(arguments)
+    assert stop.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "usage: " in err
+
+
+def test_without_network_and_without_a_named_model_the_one_in_models_answers(
+    inference, clip, model_folder, monkeypatch, capsys
+):
+    monkeypatch.setattr(inference, "LOCAL_MODEL", model_folder)
+    assert inference.main([str(clip), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["model"] == str(model_folder)
+    assert json.loads(out)["label"] == "hear_low"
+    assert re.fullmatch(rf"note: {inference.HUB_MODEL}: the Hub cannot be reached .*with {model_folder}\n", err)
+
+
+def test_the_published_model_is_the_default(inference, monkeypatch):
+    asked = []
+    monkeypatch.setattr("speech_intent.predict.IntentClassifier.from_pretrained", asked.append)
+    inference.load_model(None)
+    assert asked == ["MuhammadIqbalBazmi/wav2vec2-base-intent-classification-ori"]
+
+
+@pytest.mark.parametrize("name", ["someone/some-model", "MuhammadIqbalBazmi/wav2vec2-base-intent-classification-ori"])
+def test_a_named_model_is_never_replaced(inference, clip, model_folder, monkeypatch, capsys, name):
+    monkeypatch.setattr(inference, "LOCAL_MODEL", model_folder)
+    assert inference.main([str(clip), "--model", name]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(rf"error: {name}: the Hub cannot be reached .*\n", err)
+
+
+def test_a_broken_published_model_is_not_replaced_either(inference, clip, monkeypatch, capsys):
+    def refuse(name):
+        raise hub.ModelError(f"{name}: is not on the Hub; check the spelling")
+
+    monkeypatch.setattr("speech_intent.predict.IntentClassifier.from_pretrained", refuse)
+    assert inference.main([str(clip)]) == 1
+    assert capsys.readouterr().err == f"error: {inference.HUB_MODEL}: is not on the Hub; check the spelling\n"
+
+
+def test_the_program_keeps_stdout_to_answers_and_stderr_to_one_line_a_problem(clip, model_folder):
+    silent, cut, gone = (clip.parent / name for name in ("silent.wav", "cut.wav", "gone.wav"))
+    soundfile.write(silent, np.zeros(RATE), RATE)
+    cut.write_bytes(clip.read_bytes()[:8_044])
+    command = [sys.executable, str(PROGRAM), *map(str, (gone, silent, clip, cut)), "--json"]
+    process = subprocess.run([*command, "--model", str(model_folder)], capture_output=True, text=True, cwd="/")
+    assert process.returncode == 1
+    assert [json.loads(line)["file"] for line in process.stdout.splitlines()] == [str(silent), str(clip), str(cut)]
+    problems = ["error: {}: does not exist;", "warning: {}: is silent", "warning: {}: is shorter than its header says;"]
+    lines = process.stderr.splitlines()
+    assert len(lines) == 3
+    for line, problem, path in zip(lines, problems, (gone, silent, cut), strict=True):
+        assert line.startswith(problem.format(path))

@@ -1,0 +1,128 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
+
+from speech_intent import metrics
+
+LABELS = ["battery", "book_now", "greeting", "speed", "unheard"]
+AVERAGES = ("micro", "macro", "weighted")
+
+answers = st.integers(1, 60).flatmap(
+    lambda n: st.tuples(*[st.lists(st.integers(0, len(LABELS) - 1), min_size=n, max_size=n)] * 2)
+)
+
+
+@given(answers)
+@settings(max_examples=40, deadline=None)
+def test_figures_equal_scikit_learns_with_absent_labels_too(pair):
+    truth, predicted = pair
+    result = metrics.classification_metrics(truth, predicted, LABELS)
+    assert result["accuracy"] == pytest.approx(accuracy_score(truth, predicted))
+    assert (result["n"], result["correct"]) == (len(truth), int(np.sum(np.equal(truth, predicted))))
+    for average in AVERAGES:
+        *scores, _ = precision_recall_fscore_support(truth, predicted, average=average, zero_division=0)
+        assert [result[f"{name}_{average}"] for name in ("precision", "recall", "f1")] == pytest.approx(scores)
+    assert result["confusion"] == confusion_matrix(truth, predicted, labels=range(5)).tolist()
+
+
+@given(answers)
+@settings(max_examples=20, deadline=None)
+def test_every_wilson_interval_holds_its_figure_and_every_interval_is_within_0_and_1(pair):
+    result = metrics.classification_metrics(*pair, LABELS)
+    for name in ("accuracy", "precision_micro", "recall_micro", "f1_micro", "recall_weighted"):
+        low, high = result[f"{name}_interval"]
+        assert 0 <= low <= result[name] <= high <= 1
+    for name in ("precision_macro", "recall_macro", "f1_macro", "precision_weighted", "f1_weighted"):
+        low, high = result[f"{name}_interval"]
+        assert 0 <= low <= high <= 1
+
+
+def test_bootstrap_intervals_hold_their_figures_and_repeat_by_seed():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 4, 200)
+    predicted = np.where(rng.random(200) < 0.8, truth, rng.integers(0, 4, 200))
+    first, again = (metrics.classification_metrics(truth, predicted, LABELS, seed=3) for _ in range(2))
+    assert first == again
+    for name in ("precision_macro", "recall_macro", "f1_macro", "precision_weighted", "f1_weighted"):
+        low, high = first[f"{name}_interval"]
+        assert low < first[name] < high
+        assert high - low < 0.15  # about 2 × 1.96 × √(0.8 × 0.2 / 200) = 0.11
+
+
+def test_a_case_worked_by_hand():
+    # spoken    battery battery battery book_now book_now greeting
+    # answered  battery battery book_now book_now greeting greeting
+    result = metrics.classification_metrics([0, 0, 0, 1, 1, 2], [0, 0, 1, 1, 2, 2], LABELS[:3])
+    assert (result["n"], result["correct"], result["accuracy"]) == (6, 4, pytest.approx(4 / 6))
+    assert result["per_class"]["battery"] == pytest.approx({"precision": 1, "recall": 2 / 3, "f1": 0.8, "support": 3})
+    assert result["per_class"]["book_now"] == pytest.approx(
+        {"precision": 1 / 2, "recall": 1 / 2, "f1": 1 / 2, "support": 2}
+    )
+    assert result["per_class"]["greeting"] == pytest.approx(
+        {"precision": 1 / 2, "recall": 1, "f1": 2 / 3, "support": 1}
+    )
+    assert result["precision_macro"] == pytest.approx(2 / 3)
+    assert result["recall_macro"] == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)
+    assert result["f1_macro"] == pytest.approx((0.8 + 0.5 + 2 / 3) / 3)
+    assert result["f1_weighted"] == pytest.approx((3 * 0.8 + 2 * 0.5 + 2 / 3) / 6)
+    assert result["precision_weighted"] == pytest.approx((3 + 2 / 2 + 1 / 2) / 6)
+    assert result["confusion"] == [[2, 1, 0], [0, 1, 1], [0, 0, 1]]
+
+
+@given(answers)
+@settings(max_examples=20, deadline=None)
+def test_micro_figures_are_the_accuracy(pair):
+    result = metrics.classification_metrics(*pair, LABELS)
+    for name in ("precision", "recall", "f1"):
+        assert result[f"{name}_micro"] == pytest.approx(result["accuracy"])
+        assert result[f"{name}_micro_interval"] == result["accuracy_interval"]
+
+
+@given(st.lists(answers, min_size=1, max_size=8))
+@settings(max_examples=25, deadline=None)
+def test_averages_of_many_matrices_equal_scikit_learns_one_by_one(pairs):
+    matrices = np.stack([confusion_matrix(*pair, labels=range(len(LABELS))) for pair in pairs])
+    result = metrics.averages(matrices)
+    for average in ("macro", "weighted"):
+        for i, name in enumerate(("precision", "recall", "f1")):
+            expected = [precision_recall_fscore_support(*pair, average=average, zero_division=0)[i] for pair in pairs]
+            np.testing.assert_allclose(result[f"{name}_{average}"], expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("correct", "n", "interval"),
+    [  # the score interval of Newcombe 1998 (Stat. Med. 17), table I, and seed system 000's 44 of 48
+        (81, 263, (0.2553, 0.3662)),
+        (15, 148, (0.0624, 0.1605)),
+        (0, 20, (0.0, 0.1611)),
+        (1, 29, (0.0061, 0.1718)),
+        (29, 29, (0.8830, 1.0)),
+        (44, 48, (0.8045, 0.9671)),
+    ],
+)
+def test_wilson_intervals_equal_published_ones(correct, n, interval):
+    assert metrics.wilson_interval(correct, n) == pytest.approx(interval, abs=1e-4)
+
+
+def test_accuracy_is_counted_by_group():
+    answers = {"intent": list("aabb"), "predicted": list("abbb"), "engine": ["x", "x", "y", "y"]}
+    table = metrics.accuracy_by(pd.DataFrame(answers), ["engine"])
+    assert list(table.index) == ["x", "y"]
+    assert table[["correct", "n", "accuracy"]].to_numpy().tolist() == [[1, 2, 0.5], [2, 2, 1.0]]
+    assert table.loc["x", ["low", "high"]].tolist() == metrics.wilson_interval(1, 2)
+
+
+def test_a_model_that_knows_nothing_scores_0():
+    result = metrics.classification_metrics([0, 1], [1, 0], LABELS[:2])
+    assert (result["accuracy"], result["f1_macro"], result["precision_weighted"]) == (0, 0, 0)
+
+
+def test_the_evaluate_metric_works_offline_and_agrees():
+    truth, predicted = [0, 1, 2, 2, 1, 0], [0, 1, 2, 1, 1, 2]
+    scores = metrics.intent_metric().compute(predictions=predicted, references=truth)
+    expected = metrics.classification_metrics(truth, predicted, LABELS[:3])
+    assert scores == pytest.approx({name: expected[name] for name in scores})
+    assert set(scores) == {"accuracy", "f1_micro", "f1_macro", "f1_weighted"}
