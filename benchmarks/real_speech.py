@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
-from speech_intent import baseline, data, metrics, train
+from speech_intent import baseline, metrics, tables, train
 from speech_intent.recipes import Hyperparameters
 
 
@@ -73,7 +73,7 @@ def main() -> None:
     p.add_argument("--epochs", type=float, default=10, help="(default: %(default)s)")
     p.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     args = p.parse_args()
-    table = data.read_table(args.folder)
+    table = tables.read_table(args.folder)
     clips = [{"audio": args.folder / name} for name in table["file_name"]]
     statistics = baseline.table_statistics(clips)
     answers: dict[str, list] = {"MFCC + SVM": [], "encoder": []}
@@ -92,7 +92,8 @@ def main() -> None:
     results = {}
     for way, pairs in answers.items():
         accuracies = [float(np.mean(np.array(t) == np.array(q))) for t, q in pairs]
-        results[way] = pooled(sum((t for t, _ in pairs), []), sum((q for _, q in pairs), []), accuracies)
+        truth, predicted = ([intent for pair in pairs for intent in pair[side]] for side in (0, 1))
+        results[way] = pooled(truth, predicted, accuracies)
     counts = table["intent"].value_counts()
     results["majority class"] = {
         "n": len(table),

@@ -29,7 +29,7 @@ PACKAGES = {
     "flite": "flite",
     "festival": "festival festlex-cmu festlex-poslex festvox-kdlpc16k festvox-us-slt-hts",
 }
-PHRASINGS_PER_SPLIT = {"train": 26, "validation": 6, "test": 10}  # for each intent
+PHRASINGS_PER_SPLIT = {"train": 8, "validation": 1, "test": 3}  # of the twelve wordings of each request
 CLIPS_PER_SPLIT = {"train": 940, "validation": 180, "test": 400}
 # Unequal weights, because requests to a real assistant are not balanced over intents either.
 INTENT_WEIGHTS = {
@@ -72,14 +72,14 @@ def write_csv(path, columns, rows):
 
 
 def draw_splits(phrasings):
-    """Return one split name per phrasing, drawn at random within each intent (nobody chooses them)."""
+    """Return one split name per phrasing, drawn at random within each request (nobody chooses them)."""
     splits = [""] * len(phrasings)
     names = [name for name, count in PHRASINGS_PER_SPLIT.items() for _ in range(count)]
-    for intent in INTENT_WEIGHTS:
-        rows = [i for i, row in enumerate(phrasings) if row["intent"] == intent]
+    for intent, request in dict.fromkeys((row["intent"], row["request"]) for row in phrasings):
+        rows = [i for i, row in enumerate(phrasings) if (row["intent"], row["request"]) == (intent, request)]
         if len(rows) != len(names):
-            raise ValueError(f"{intent} has {len(rows)} phrasings, expected {len(names)}")
-        for i, name in zip(rows, make_rng("splits", intent).permutation(names), strict=True):
+            raise ValueError(f"{intent}, {request} has {len(rows)} phrasings, expected {len(names)}")
+        for i, name in zip(rows, make_rng("splits", intent, request).permutation(names), strict=True):
             splits[i] = str(name)
     return splits
 
@@ -288,10 +288,17 @@ def process(speech, others, rng):
 def encode(waveform):
     """Return the MP3 bytes of a waveform, shape (samples,) at 16 kHz."""
     # Not Ogg: its stream serial numbers are random, so that two runs would differ.
-    for _ in range(20):
+    for attempt in range(40):
         buffer = io.BytesIO()
-        sf.write(buffer, waveform, SAMPLE_RATE, format="MP3", subtype="MPEG_LAYER_III",
-                 compression_level=0.7, bitrate_mode="VARIABLE")
+        sf.write(
+            buffer,
+            waveform,
+            SAMPLE_RATE,
+            format="MP3",
+            subtype="MPEG_LAYER_III",
+            compression_level=0.7,
+            bitrate_mode="VARIABLE" if attempt < 20 else "CONSTANT",
+        )
         buffer.seek(0)
         if not lost_frames(waveform, sf.read(buffer, dtype="float32")[0]):
             return buffer.getvalue()
@@ -332,7 +339,7 @@ def main():
     splits = draw_splits(phrasings)
     if args.draw_splits:
         rows = [{**row, "split": split} for row, split in zip(phrasings, splits, strict=True)]
-        return write_csv(HERE / "phrasings.csv", ["intent", "text", "split"], rows)
+        return write_csv(HERE / "phrasings.csv", ["intent", "request", "text", "split"], rows)
     if [row["split"] for row in phrasings] != splits:
         raise SystemExit("the splits of phrasings.csv are not the random draw: run with --draw-splits first")
     missing = [name for name in PACKAGES if shutil.which(name) is None]

@@ -6,7 +6,7 @@ import pytest
 import soundfile
 
 from speech_intent import data
-from speech_intent.data import DataError
+from speech_intent.tables import DataError
 
 RATE = 16_000
 INTENTS = ("hear_high", "hear_low", "hear_middle", "hear_upper")

@@ -60,8 +60,9 @@ def voices():
 
 @pytest.fixture(scope="module")
 def clips():
-    return pd.concat([pd.read_csv(DATASET / "csv" / f"{split}.csv").assign(split=split) for split in SPLITS],
-                     ignore_index=True)
+    return pd.concat(
+        [pd.read_csv(DATASET / "csv" / f"{split}.csv").assign(split=split) for split in SPLITS], ignore_index=True
+    )
 
 
 @pytest.fixture(scope="module")
@@ -69,24 +70,27 @@ def decoded(clips):
     rows = []
     for name in clips["file_name"]:
         waveform, rate = sf.read(DATASET / name, dtype="float32")
-        rows.append({
-            "rate": rate,
-            "dimensions": waveform.ndim,
-            "seconds": len(waveform) / rate,
-            "audible": audible_seconds(waveform, rate),
-            "finite": bool(np.isfinite(waveform).all()),
-            "peak": float(np.abs(waveform).max()),
-            "full_scale": float(np.mean(np.abs(waveform) >= 0.999)),
-            "hash": hashlib.sha256(waveform.tobytes()).hexdigest(),
-        })
+        rows.append(
+            {
+                "rate": rate,
+                "dimensions": waveform.ndim,
+                "seconds": len(waveform) / rate,
+                "audible": audible_seconds(waveform, rate),
+                "finite": bool(np.isfinite(waveform).all()),
+                "peak": float(np.abs(waveform).max()),
+                "full_scale": float(np.mean(np.abs(waveform) >= 0.999)),
+                "hash": hashlib.sha256(waveform.tobytes()).hexdigest(),
+            }
+        )
     return pd.DataFrame(rows)
 
 
-def test_phrasings_hold_nine_intents_with_42_texts_each_in_a_26_6_10_split(phrasings):
-    assert list(phrasings.columns) == ["intent", "text", "split"]
+def test_phrasings_hold_four_requests_an_intent_in_twelve_wordings_split_8_1_3(phrasings):
+    assert list(phrasings.columns) == ["intent", "request", "text", "split"]
     assert set(phrasings["intent"]) == INTENTS
-    table = phrasings.groupby(["intent", "split"]).size().unstack()
-    assert (table["train"] == 26).all() and (table["validation"] == 6).all() and (table["test"] == 10).all()
+    assert (phrasings.groupby("intent")["request"].nunique() == 4).all()
+    table = phrasings.groupby(["intent", "request", "split"]).size().unstack()
+    assert (table["train"] == 8).all() and (table["validation"] == 1).all() and (table["test"] == 3).all()
 
 
 def test_phrasings_have_3_to_14_words_and_no_digits(phrasings):

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from speech_intent import data, train
+from speech_intent import tables, train
 
 
 def refused(capsys, *arguments) -> str:
@@ -76,8 +76,8 @@ def test_numbers_that_make_no_sense_are_wrong_usage(tmp_path, capsys, option):
 
 
 def test_bundled_means_the_folder_of_the_clone():
-    assert data.resolve("bundled") == data.BUNDLED
-    assert data.BUNDLED.name == "dataset"
+    assert tables.resolve("bundled") == tables.BUNDLED
+    assert tables.BUNDLED.name == "dataset"
 
 
 def test_the_module_runs_from_the_command_line(tmp_path):

@@ -124,7 +124,7 @@ def test_the_loss_is_the_cross_entropy_and_class_weights_follow_the_counts(split
     assert np.bincount(table["label"]).tolist() == [4, 1, 1, 1]
     logits, labels = torch.randn(5, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 0, 1, 2, 3])
     each = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
-    plain, weighted = (training.intent_loss(table, on) for on in (False, True))
+    plain, weighted = (model.intent_loss(table, on) for on in (False, True))
     torch.testing.assert_close(plain({"logits": logits}, labels), each.mean())
     weights = torch.tensor([7 / 16, 7 / 16, 7 / 4, 7 / 4, 7 / 4])
     torch.testing.assert_close(weighted({"logits": logits}, labels), (weights * each).mean())

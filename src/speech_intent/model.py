@@ -1,9 +1,10 @@
-"""A speech encoder with a fresh classification head, and what of it is trained."""
+"""A speech encoder with a fresh classification head, what of it is trained, and by which loss."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -102,6 +103,23 @@ def freeze(model: "PreTrainedModel", what: str, pretrained: bool = True) -> str:
 def encoder_of(model: "PreTrainedModel") -> torch.nn.Module:
     """Find the part under the head; Whisper's classifier calls it otherwise than its `base_model` expects."""
     return model.encoder if model.base_model is model else model.base_model
+
+
+def intent_loss(train: "Dataset", class_weights: bool):
+    """Make the cross-entropy that the Trainer calls, right under gradient accumulation for every encoder family.
+
+    With `class_weights`, a clip counts by the inverse of its intent's share, 1 on average.
+    """
+    n_labels = train.features["label"].num_classes
+    counts = np.bincount(train["label"], minlength=n_labels)
+    weights = torch.tensor(len(train) / (n_labels * np.maximum(counts, 1)), dtype=torch.float32)
+
+    def loss(outputs, labels: torch.Tensor, num_items_in_batch=None) -> torch.Tensor:
+        weight = weights.to(outputs["logits"]) if class_weights else None
+        total = torch.nn.functional.cross_entropy(outputs["logits"], labels, weight=weight, reduction="sum")
+        return total / (len(labels) if num_items_in_batch is None else num_items_in_batch)
+
+    return loss
 
 
 class FrozenHead(torch.nn.Module):

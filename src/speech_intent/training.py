@@ -9,7 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 import torch
 from tqdm import tqdm
@@ -20,7 +19,7 @@ from .features import Collator
 from .recipes import Hyperparameters
 
 if TYPE_CHECKING:
-    from datasets import Dataset, DatasetDict
+    from datasets import DatasetDict
 
 MIN_STEPS, MIN_EPOCHS, MAX_EPOCHS = 600, 10, 60  # small data needs optimizer steps, not epochs
 
@@ -58,8 +57,7 @@ class SpeechTrainer(Trainer):
 
     def get_eval_dataloader(self, eval_dataset=None):
         """Load validation batches through `eval_collator`."""
-        training_collator = self.data_collator
-        self.data_collator = self.eval_collator or training_collator
+        training_collator, self.data_collator = self.data_collator, self.eval_collator or self.data_collator
         try:
             return super().get_eval_dataloader(eval_dataset)
         finally:
@@ -133,29 +131,12 @@ def build_trainer(classifier, extractor, splits: "DatasetDict", numbers: Hyperpa
         eval_dataset=validation,
         processing_class=None if head_only else extractor,
         compute_metrics=lambda p: metric.compute(predictions=p.predictions.argmax(axis=-1), references=p.label_ids),
-        compute_loss_func=intent_loss(splits["train"], numbers.class_weights),
+        compute_loss_func=model.intent_loss(splits["train"], numbers.class_weights),
         callbacks=[EarlyStoppingCallback(numbers.patience), Progress()],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.eval_collator = eval_collator
     return trainer
-
-
-def intent_loss(train: "Dataset", class_weights: bool):
-    """Make the cross-entropy that the Trainer calls, right under gradient accumulation for every encoder family.
-
-    With `class_weights`, a clip counts by the inverse of its intent's share, 1 on average.
-    """
-    n_labels = train.features["label"].num_classes
-    counts = np.bincount(train["label"], minlength=n_labels)
-    weights = torch.tensor(len(train) / (n_labels * np.maximum(counts, 1)), dtype=torch.float32)
-
-    def loss(outputs, labels: torch.Tensor, num_items_in_batch=None) -> torch.Tensor:
-        weight = weights.to(outputs["logits"]) if class_weights else None
-        total = torch.nn.functional.cross_entropy(outputs["logits"], labels, weight=weight, reduction="sum")
-        return total / (len(labels) if num_items_in_batch is None else num_items_in_batch)
-
-    return loss
 
 
 def fine_tune(
@@ -251,9 +232,8 @@ def save_model(classifier, extractor, record: dict, folder: Path) -> None:
 
 def training_log(history: list[dict]) -> pd.DataFrame:
     """Turn the Trainer's log into one row an epoch: training loss, validation loss and metrics."""
-    rows: dict[float, dict] = {}
+    wanted, rows = ("epoch", "step", "loss", "learning_rate", "eval_loss", "eval_acc", "eval_f1"), {}
     for entry in history:
-        wanted = {key: value for key, value in entry.items() if key in ("epoch", "step", "loss", "learning_rate")}
-        scores = {key: value for key, value in entry.items() if key.startswith(("eval_loss", "eval_acc", "eval_f1"))}
-        rows.setdefault(entry["step"], {}).update(wanted | scores)
+        row = rows.setdefault(entry["step"], {})
+        row.update({key: value for key, value in entry.items() if key.startswith(wanted)})
     return pd.DataFrame([row for row in rows.values() if "eval_loss" in row or "loss" in row])
