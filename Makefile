@@ -28,12 +28,11 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	@touch $@
 
 run: $(VENV)/.installed ## Execute the three notebooks on the bundled speech, then predict one clip
-	@mkdir -p runs/notebooks
-	$(EXECUTE) --output-dir runs/notebooks $(NOTEBOOKS)
-	$(BIN)/python inference.py dataset/audio/$$(ls dataset/audio | grep test | head -1) \
-		--model "$$(ls -d runs/2*/model | tail -1)"
-	@echo "Done. Executed notebooks: runs/notebooks. Model, metrics.json, predictions.csv and pictures:" \
-		"$$(ls -d runs/2*/ | tail -1)"
+	@mkdir -p runs
+	$(EXECUTE) --output-dir runs $(NOTEBOOKS)
+	$(BIN)/python inference.py dataset/audio/test-0001.mp3 --model "$$(ls -d runs/2*/model | tail -1)"
+	@echo "Done. Executed notebooks: runs/*.ipynb. Model, metrics.json, predictions.csv and pictures:" \
+		"$$(ls -d runs/2*/model | tail -1 | xargs dirname)"
 
 test: $(VENV)/.installed-dev ## Run the whole test suite
 	$(BIN)/python -m pytest
@@ -50,4 +49,4 @@ notebooks: $(VENV)/.installed-dev ## Execute the notebooks in place: the only wa
 models: $(VENV)/.installed ## Train the classifier that ships in models/: the only thing that writes there
 	rm -rf runs/models
 	$(BIN)/python -m speech_intent.train --data bundled --output-dir runs/models
-	$(BIN)/python models/ship.py runs/models/model
+	$(BIN)/python pretraining/ship.py --classifier runs/models/model

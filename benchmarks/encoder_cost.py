@@ -1,6 +1,6 @@
 """What a small encoder costs: size, one forward pass of a 3 s clip, and fine-tuning on 112 clips of 2.5 s.
 
-python benchmarks/encoder_cost.py --encoder models/wav2vec2-small-en --output runs/cost.json
+python benchmarks/encoder_cost.py --encoder small --output runs/cost.json
 
 112 clips is the training set of the scooter system (160 clips, 70 %). The clips are bundled ones, cut or filled with
 zeros to 2.5 s.
@@ -58,7 +58,7 @@ def fixed_clips(folder: Path):
 def main() -> None:
     """Measure and write the figures."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--encoder", required=True)
+    p.add_argument("--encoder", default="small", help="(default: %(default)s)")
     p.add_argument("--output", type=Path, required=True, help="JSON file")
     args = p.parse_args()
     hub.quiet_transformers()
@@ -68,7 +68,7 @@ def main() -> None:
         began = time.perf_counter()
         record = training.fine_tune(args.encoder, splits, Hyperparameters(), Path(scratch) / "run")
         seconds = time.perf_counter() - began
-    folder = Path(args.encoder)
+    folder = model.SMALL if args.encoder == "small" else Path(args.encoder)
     result = {
         "encoder": args.encoder,
         "threads": torch.get_num_threads(),

@@ -1,6 +1,6 @@
 """Accuracy on the bundled test split (voices and wordings never trained on) by the number of training clips.
 
-    python benchmarks/learning_curve.py --encoder models/wav2vec2-small-en --clips 12 --draws 5 --output-dir runs/few
+    python benchmarks/learning_curve.py --encoder small --clips 12 --draws 5 --output-dir runs/few
 
 Draws that many training clips of each intent (0 means all), a seed a draw; the validation split shrinks to four clips
 of each intent. Finished runs are kept: run it again to go on. Writes OUTPUT_DIR/results.json.
@@ -48,7 +48,7 @@ def run(splits, encoder: str, per_intent: int, seed: int, learning_rate: float |
 def main() -> None:
     """Run every size and draw."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--encoder", required=True)
+    p.add_argument("--encoder", default="small", help="(default: %(default)s)")
     p.add_argument("--clips", type=int, nargs="+", default=[0], help="an intent; 0 is all (default)")
     p.add_argument("--draws", type=int, default=1, help="(default: %(default)s)")
     p.add_argument("--learning-rate", type=float)
@@ -56,19 +56,18 @@ def main() -> None:
     args = p.parse_args()
     hub.quiet_transformers()
     splits, _ = data.load_data("bundled")
-    rows = []
     for per_intent in args.clips:
+        scores = []
         for seed in range(args.draws):
             folder = args.output_dir / f"{per_intent or 'all'}-{seed}"
-            result = run(splits, args.encoder, per_intent, seed, args.learning_rate, folder)
-            keys = ("clips_per_intent", "n_train", "seed", "n", "correct", "accuracy", "f1_macro", "train_seconds")
-            rows.append({key: result[key] for key in keys})
-            print(rows[-1], flush=True)
-        scores = [row["accuracy"] for row in rows if row["clips_per_intent"] == per_intent]
+            scores.append(run(splits, args.encoder, per_intent, seed, args.learning_rate, folder)["accuracy"])
+            print(f"{per_intent or 'all'} clips an intent, draw {seed}: accuracy {scores[-1]:.4f}", flush=True)
         print(f"{per_intent or 'all'} clips an intent: mean {np.mean(scores):.4f} of {len(scores)}", flush=True)
-    (args.output_dir / "results.json").write_text(
-        json.dumps({"encoder": args.encoder, "learning_rate": args.learning_rate, "runs": rows}, indent=1) + "\n"
-    )
+    keys = ("clips_per_intent", "n_train", "seed", "n", "correct", "accuracy", "accuracy_interval", "f1_macro")
+    keys += ("steps", "train_seconds", "hyperparameters")
+    runs = [json.loads(path.read_text()) for path in args.output_dir.glob("*/metrics.json")]  # of earlier calls too
+    runs = sorted(({key: row[key] for key in keys} for row in runs), key=lambda row: (row["n_train"], row["seed"]))
+    (args.output_dir / "results.json").write_text(json.dumps({"encoder": args.encoder, "runs": runs}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

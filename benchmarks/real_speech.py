@@ -69,7 +69,7 @@ def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("folder", type=Path)
     p.add_argument("--output-dir", type=Path, required=True)
-    p.add_argument("--encoder", default="random", help="(default: %(default)s)")
+    p.add_argument("--encoder", default="small", help="(default: %(default)s)")
     p.add_argument("--epochs", type=float, default=10, help="(default: %(default)s)")
     p.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     args = p.parse_args()

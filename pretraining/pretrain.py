@@ -28,6 +28,8 @@ from torch import nn
 from torchaudio.functional import edit_distance
 from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
+from speech_intent import audio
+
 LETTERS = "_abcdefghijklmnopqrstuvwxyz' "  # the first one is the CTC blank
 # Padded lengths in seconds: few, because each is compiled, yet dense, because group norm sees the padding.
 LENGTHS = (1.0, 1.3, 1.6, 2.0, 2.5, 3.0, 3.6, 4.3, 5.2, 6.3)
@@ -36,7 +38,8 @@ PEAK_LR = 1.5e-3
 WARM_UP = 300  # steps
 CURRICULUM = ((1100, 2.0), (2400, 3.6))  # until this step, only clips up to so many seconds
 DECAY = 0.25  # the last part of the time budget, in which the learning rate falls to zero
-INTENT_WEIGHT = 0.4
+# The intents' gradient is four times as long as CTC's and drowns it, so it counts little until letters are known.
+INTENT_WEIGHTS = (0.1, 0.3)  # before and during the decay
 
 
 def encoder_config():
@@ -113,13 +116,18 @@ class Corpus:
         shard, start, length = self.places[row]
         return self.shards[shard][start : start + length]
 
-    def write_lists(self, folder):
-        """Record which voices and texts training uses."""
+    def write_lists(self, folder, commands):
+        """Record which voices and texts training uses, and which real commands it does not, by their samples."""
         used = self.table[~self.table["held_out"]]
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "voices.txt").write_text("\n".join(sorted(set(used["voice"]))) + "\n")
         texts = "\n".join(sorted(set(used["text"]))) + "\n"
         (folder / "texts.txt.gz").write_bytes(gzip.compress(texts.encode(), mtime=0))
+        if commands and not (folder / "left_out_commands.csv").exists():
+            table = pd.read_csv(commands / "metadata.csv")
+            table = table[table["file_name"].map(is_left_out)]
+            table["sha256"] = [audio.measure(commands / name)["digest"][:16] for name in table["file_name"]]
+            table[["intent", "sha256"]].to_csv(folder / "left_out_commands.csv", index=False)
 
 
 def draw_round(corpus, rng, longest, size=12_000, real_share=0.15):
@@ -326,7 +334,7 @@ class Run:
     def load(self):
         """Load the corpus as it is now and record its voices and texts."""
         self.corpus = Corpus.load(self.args.corpus, self.args.phrasings)
-        self.corpus.write_lists(self.folder / "lists")
+        self.corpus.write_lists(self.folder / "lists", self.args.commands)
 
     def save(self, name="last.pt"):
         """Write a checkpoint by renaming, so that a kill at any moment leaves a whole one."""
@@ -349,7 +357,7 @@ class Run:
             letters, intents = self.fast(audio)
         ctc, intent = losses(letters, intents, texts, labels)
         self.optimiser.zero_grad(set_to_none=True)
-        (ctc + INTENT_WEIGHT * intent).backward()
+        (ctc + INTENT_WEIGHTS[left < DECAY] * intent).backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         if torch.isfinite(norm):
             self.optimiser.step()

@@ -17,6 +17,7 @@ def test_every_picture_is_written_as_png(tmp_path, log):
         "durations": plots.durations({"train": [1.0, 2.0], "test": [1.5]}),
         "waveform": plots.waveform_and_mel(np.zeros(800, np.float32), np.zeros((8, 5)), 16_000, "on"),
         "curves": plots.training_curves(log),
+        "sizes": plots.accuracy_by_size({"a": pd.DataFrame({"n_train": [9, 9, 90], "accuracy": [0.2, 0.4, 0.9]})}),
         "confusion": plots.confusion_matrix([[2, 1], [0, 0]], ["on", "off"]),
     }
     for name, figure in figures.items():

@@ -167,6 +167,8 @@ def _native_blocks(source: Source, start: float) -> Iterator[tuple[np.ndarray, i
             yield waveform[i : i + BLOCK_FRAMES], rate
         return
     name = name_of(source)
+    if not isinstance(source, str | Path | bytes | dict):
+        raise AudioError(name, "has no sampling rate", "give (waveform, sampling_rate)")
     with _open(source, name) as stream:
         try:
             with _ForwardFile(stream) as file:

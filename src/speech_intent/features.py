@@ -25,6 +25,11 @@ def padding_rule(config: "PretrainedConfig") -> str:
     return "fixed" if norm is None else "equal" if norm == "group" else "mask"
 
 
+def longest(extractor: "FeatureExtractionMixin", max_seconds: float) -> float:
+    """Bound the seconds of a window by what the extractor takes: Whisper's drops what comes after 30 s."""
+    return min(max_seconds, float(getattr(extractor, "chunk_length", max_seconds)))
+
+
 def model_inputs(
     waveforms: Sequence[np.ndarray], extractor: "FeatureExtractionMixin", rule: str
 ) -> "dict[str, torch.Tensor]":
@@ -61,7 +66,8 @@ class Collator:
     """Rows of a table to a batch: decode, crop, augment, extract features. Decoding late keeps waveforms off disk."""
 
     def __init__(self, extractor, config, numbers: "Hyperparameters", training: bool):
-        self.extractor, self.max_seconds, self.training = extractor, numbers.max_seconds, training
+        self.extractor, self.training = extractor, training
+        self.max_seconds = longest(extractor, numbers.max_seconds)
         self.augment = training and numbers.augment
         self.rule = padding_rule(config)
         # A masked span of time must be shorter than the clip; a frame is 20 ms.

@@ -9,6 +9,7 @@ import torch
 from tqdm import tqdm
 
 from . import hub
+from .tables import ROOT
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -16,20 +17,7 @@ if TYPE_CHECKING:
 
 LARGE = 20_000_000  # parameters; from here on the convolutions of a pretrained encoder are frozen by default
 
-# A Wav2Vec2 small enough to train on a laptop CPU. Narrow first convolutions, where the frame rate is highest, are
-# what makes it fast; pre-norm layers are what lets it train from random weights.
-SMALL = dict(
-    conv_dim=(32, 64, 96, 128, 128, 128, 128),
-    hidden_size=192,
-    num_hidden_layers=5,
-    num_attention_heads=4,
-    intermediate_size=768,
-    num_conv_pos_embeddings=64,
-    num_conv_pos_embedding_groups=16,
-    do_stable_layer_norm=True,
-    layerdrop=0.0,
-    classifier_proj_size=192,
-)
+SMALL = ROOT / "models" / "wav2vec2-small-en"  # made by `pretraining/`
 
 
 def build_model(
@@ -40,7 +28,8 @@ def build_model(
     Parameters
     ----------
     encoder : path or str
-        A local folder, a Hub id, or "random" for the small encoder above with random weights.
+        A local folder, a Hub id, "small" for the pretrained encoder in `models/`, or "random" for its architecture with
+        random weights.
     labels : sequence of str
         Intents in the order of their integer ids; written into the model's config.
     spec_augment : bool
@@ -53,23 +42,15 @@ def build_model(
     ModelError
         If there is no such encoder, it cannot be reached, or it lacks a file.
     """
-    from transformers import (
-        AutoFeatureExtractor,
-        AutoModelForAudioClassification,
-        Wav2Vec2Config,
-        Wav2Vec2FeatureExtractor,
-        set_seed,
-    )
+    from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForAudioClassification, set_seed
 
     set_seed(seed)
+    folder = hub.model_folder(SMALL if str(encoder) in ("small", "random") else encoder)
     names = {"label2id": {label: i for i, label in enumerate(labels)}, "id2label": dict(enumerate(labels))}
+    extractor = AutoFeatureExtractor.from_pretrained(folder)
     if str(encoder) == "random":
-        extractor = Wav2Vec2FeatureExtractor()  # 16 kHz, zero mean and unit variance
-        config = Wav2Vec2Config(**SMALL, **names)
-        model = AutoModelForAudioClassification.from_config(config)
+        model = AutoModelForAudioClassification.from_config(AutoConfig.from_pretrained(folder, **names))
     else:
-        folder = hub.model_folder(encoder)
-        extractor = AutoFeatureExtractor.from_pretrained(folder)
         model = AutoModelForAudioClassification.from_pretrained(
             folder, num_labels=len(labels), **names, ignore_mismatched_sizes=True, dtype="float32"
         )

@@ -75,6 +75,21 @@ def training_curves(log: pd.DataFrame, metric: str = "f1_macro") -> Figure:
     return figure
 
 
+def accuracy_by_size(curves: Mapping[str, pd.DataFrame]) -> Figure:
+    """Draw accuracy against the number of training clips: one line a name, a point a run (`n_train`, `accuracy`)."""
+    figure, ax = plt.subplots(figsize=(8, 3.5), dpi=DPI, layout="constrained")
+    for (name, runs), color, marker in zip(curves.items(), (BLUE, ORANGE, SKY), "os^", strict=False):
+        ax.plot(runs["n_train"], runs["accuracy"], marker, color=color, alpha=0.6)
+        mean = runs.groupby("n_train")["accuracy"].mean()
+        ax.plot(mean.index, mean, "-" if marker == "o" else "--", color=color, linewidth=2, label=name)
+    ax.set(title="Accuracy by number of training clips", xlabel="training clips", xscale="log", ylim=(0, 1.02))
+    ticks = sorted(set().union(*(runs["n_train"] for runs in curves.values())))
+    ax.set_xticks(ticks, ticks, minor=False)
+    ax.minorticks_off()
+    ax.legend(loc="upper left")
+    return figure
+
+
 def confusion_matrix(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> Figure:
     """Draw counts by truth (rows) and prediction (columns), coloured by the share of the row."""
     matrix = np.asarray(matrix)

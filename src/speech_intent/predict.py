@@ -35,7 +35,8 @@ class IntentClassifier:
     def __init__(self, model: "PreTrainedModel", extractor: "FeatureExtractionMixin", name: str):
         self.model, self.extractor, self.name = model.eval(), extractor, name
         self.labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
-        self.max_seconds = float(getattr(model.config, "max_seconds", None) or MAX_SECONDS)
+        cap = float(getattr(model.config, "max_seconds", None) or MAX_SECONDS)
+        self.max_seconds = features.longest(extractor, cap)
         self._rule = features.padding_rule(model.config)
 
     @classmethod

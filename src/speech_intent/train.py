@@ -61,7 +61,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--data", default="bundled", help="folder with metadata.csv (file_name,intent[,speaker][,split])"
     )
-    parser.add_argument("--encoder", default="random", help="local folder, Hub id, or 'random' for a small Wav2Vec2")
+    parser.add_argument(
+        "--encoder",
+        default="small",
+        help="local folder, Hub id, 'small' (the pretrained one in models/) or 'random' (the same, not pretrained)",
+    )
     parser.add_argument(
         "--output-dir", required=True, type=Path, help="gets model/, metrics.json, predictions.csv, ..."
     )

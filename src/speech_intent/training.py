@@ -147,7 +147,7 @@ def fine_tune(
     Parameters
     ----------
     encoder : path or str
-        Local folder, Hub id, or "random"; see `model.build_model`.
+        Local folder, Hub id, "small" or "random"; see `model.build_model`.
     splits : DatasetDict
         From `data.load_data`.
     output_dir : path
