@@ -65,7 +65,7 @@ def _snapshot(model: str) -> Path:
         raise ModelError(f"{model}: {problem}; check the spelling, or log in with `hf auth login`") from error
     except Exception as error:  # no name resolution, refused, timed out, offline mode, 5xx
         with contextlib.suppress(LocalEntryNotFoundError):
-            folder = Path(snapshot_download(model, local_files_only=True))
+            folder = Path(snapshot_download(model, allow_patterns=["*.json"], local_files_only=True))
             if not _missing_files(folder):  # an interrupted download leaves a part
                 return folder
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
