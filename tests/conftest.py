@@ -21,29 +21,12 @@ from pathlib import Path  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import soundfile  # noqa: E402
+from tiny import LAYER_NORM, TINY, WHISPER  # noqa: E402
 
 RATE = 16_000  # Hz
 # Intent: Hz, in the order of the ids. No multiple of 50 Hz, so that a tone's phase differs from frame to frame.
 TONES = {"hear_high": 3171, "hear_low": 213, "hear_middle": 787, "hear_upper": 1613}
 
-CONVOLUTIONS = {"conv_dim": (32,) * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4}
-TRANSFORMER = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-NO_DROPOUT = dict.fromkeys(["layerdrop", "hidden_dropout", "attention_dropout", "final_dropout"], 0.0)
-TINY = CONVOLUTIONS | TRANSFORMER | NO_DROPOUT | {"feat_proj_dropout": 0.0, "mask_time_length": 4}
-TINY |= {"classifier_proj_size": 32}
-LAYER_NORM = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
-WHISPER = {
-    "d_model": 32,
-    "encoder_layers": 2,
-    "encoder_attention_heads": 2,
-    "encoder_ffn_dim": 64,
-    "decoder_layers": 1,
-    "decoder_attention_heads": 2,
-    "decoder_ffn_dim": 64,
-    "num_mel_bins": 16,
-    "max_source_positions": 100,  # two frames of 10 ms each
-    "classifier_proj_size": 32,
-}
 FAMILIES = ["wav2vec2_group", "wav2vec2_layer", "wavlm", "hubert", "whisper"]
 
 

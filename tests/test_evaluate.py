@@ -35,7 +35,7 @@ def results(model_folder, tone_folder, tmp_path_factory):
 
 def test_the_figures_are_those_of_training(results, run_folder, model_folder, tone_folder):
     result, trained = (json.loads((folder / "metrics.json").read_text()) for folder in (results[0], run_folder))
-    own = {"encoder", "train_seconds", "epochs", "steps", "parameters", "best_validation", "hyperparameters"}
+    own = {"encoder", "note", "train_seconds", "epochs", "steps", "parameters", "best_validation", "hyperparameters"}
     assert {key: value for key, value in trained.items() if key not in own} == {
         key: value for key, value in result.items() if key != "model"
     }

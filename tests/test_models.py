@@ -12,7 +12,7 @@ import pytest
 import torch
 from transformers import AutoFeatureExtractor, AutoModel, AutoModelForAudioClassification, pipeline
 
-from speech_intent import data, training
+from speech_intent import data, publish, training
 from speech_intent.predict import IntentClassifier
 from speech_intent.recipes import Hyperparameters
 
@@ -114,7 +114,7 @@ def test_the_left_out_recordings_are_listed_by_their_samples():
 
 def test_the_cards_are_what_the_stored_results_say(ship):
     assert (ENCODER / "README.md").read_text(encoding="utf-8") == ship.encoder_card()
-    assert (SCOOTER / "README.md").read_text(encoding="utf-8") == ship.classifier_card()
+    assert (SCOOTER / "README.md").read_text(encoding="utf-8") == publish.model_card(SCOOTER, ship.SCOOTER_NAME)
 
 
 @pytest.mark.parametrize("path", [PRETRAINING / "README.md", ROOT / "README.md"], ids=["pretraining", "main"])

@@ -13,11 +13,9 @@ def log() -> pd.DataFrame:
 
 def test_every_picture_is_written_as_png(tmp_path, log):
     figures = {
-        "counts": plots.counts(pd.DataFrame({"train": [3, 2], "test": [1, 1]}, index=["on", "off"]), "Clips"),
-        "durations": plots.durations({"train": [1.0, 2.0], "test": [1.5]}),
+        "answers": plots.answers([np.zeros(9)] * 3, ["on: on 0.90", "on: off 0.50", "off: off 0.70"]),
         "waveform": plots.waveform_and_mel(np.zeros(800, np.float32), np.zeros((8, 5)), 16_000, "on"),
         "curves": plots.training_curves(log),
-        "sizes": plots.accuracy_by_size({"a": pd.DataFrame({"n_train": [9, 9, 90], "accuracy": [0.2, 0.4, 0.9]})}),
         "confusion": plots.confusion_matrix([[2, 1], [0, 0]], ["on", "off"]),
     }
     for name, figure in figures.items():
@@ -40,6 +38,6 @@ def test_the_curves_leave_out_what_is_missing(log):
 def test_a_player_refers_to_its_clip_and_does_not_embed_it(tmp_path, monkeypatch):
     (tmp_path / "notebooks").mkdir()
     monkeypatch.chdir(tmp_path / "notebooks")
-    html = plots.player(tmp_path / "clips" / "two words.wav")._repr_html_()
+    html = plots.player({"bytes": None, "path": str(tmp_path / "clips" / "two words.wav")})._repr_html_()
     assert 'src="../clips/two%20words.wav"' in html
     assert "base64" not in html

@@ -46,27 +46,11 @@ def name_of(source: Source) -> str:
 
 
 def blocks(source: Source, sampling_rate: int, start: float = 0.0) -> Iterator[np.ndarray]:
-    """Yield a clip piece by piece, mixed to mono and resampled.
+    """Yield a clip piece by piece, mixed to mono and resampled: float32, (n_samples,), at `sampling_rate` Hz.
 
-    Parameters
-    ----------
-    source : path, encoded bytes, (waveform, sampling_rate), or {"bytes": ..., "path": ...}
-        A waveform is (n_samples,), or two-dimensional with its channels along the shorter axis; integers are scaled
-        to -1..1.
-    sampling_rate : int
-        Rate wanted, in Hz.
-    start : float
-        Seconds to skip.
-
-    Yields
-    ------
-    np.ndarray
-        float32, (n_samples,), at `sampling_rate`.
-
-    Raises
-    ------
-    AudioError
-        Missing, unreadable, not audio, damaged, without samples, shorter than 25 ms, or with NaN or infinite samples.
+    `start` seconds are skipped. A waveform is (n_samples,), or two-dimensional, channels along the shorter axis;
+    integers are scaled to -1..1. Raises `AudioError` for what is missing, unreadable, not audio, damaged, without
+    samples, shorter than 25 ms, or has NaN or infinite samples.
     """
     name, resampler, n_samples, peak = name_of(source), None, 0, 0.0
     for block, native_rate in _native_blocks(source, start):
@@ -94,13 +78,7 @@ def blocks(source: Source, sampling_rate: int, start: float = 0.0) -> Iterator[n
 
 
 def load(source: Source, sampling_rate: int, start: float = 0.0, max_seconds: float = np.inf) -> np.ndarray:
-    """Read one clip, or `max_seconds` of it from `start` on.
-
-    Returns
-    -------
-    np.ndarray
-        float32, (n_samples,), at `sampling_rate`. Raises what `blocks` raises.
-    """
+    """Read one clip, or `max_seconds` of it from `start` on: float32, (n_samples,). Raises what `blocks` raises."""
     pieces, wanted = [], max_seconds * sampling_rate
     for block in blocks(source, sampling_rate, start):
         pieces.append(block)
@@ -112,16 +90,10 @@ def load(source: Source, sampling_rate: int, start: float = 0.0, max_seconds: fl
 
 
 def windows(source: Source, sampling_rate: int, max_seconds: float) -> Iterator[tuple[np.ndarray, float]]:
-    """Cut a clip into windows that a model can take.
+    """Cut a clip into windows that a model can take: yield (window, second of the clip up to which was read).
 
-    A clip up to `max_seconds` long is one window. A longer one gives windows of exactly `max_seconds`; the last one
-    ends where the clip ends, and so overlaps the one before it.
-
-    Yields
-    ------
-    (np.ndarray, float)
-        Window, float32, (n_samples,), and the second of the clip where what was read so far ends. With the last
-        window, that is the duration of the clip.
+    A window is float32, (n_samples,). A clip up to `max_seconds` long is one. A longer one gives windows of exactly
+    `max_seconds`; the last ends where the clip ends, and so overlaps the one before it. Its second is the duration.
     """
     cap, n_samples, previous = round(max_seconds * sampling_rate), 0, None
     rest = np.empty(0, np.float32)
@@ -136,17 +108,15 @@ def windows(source: Source, sampling_rate: int, max_seconds: float) -> Iterator[
     yield rest, n_samples / sampling_rate
 
 
-def measure(path: str | Path) -> dict:
+def measure(source: Source) -> dict:
     """Measure a readable clip for a check of quality, at the file's own sampling rate.
 
-    Returns
-    -------
-    dict
-        `rate` (Hz) and `channels` of the file, `peak` (1 is full scale), `clipped` and `silent` (shares of the samples
-        at full scale and below -60 dB), `digest` (the same for the same samples).
+    Gives `rate` (Hz), `channels`, `peak` (1 is full scale), `clipped` and `silent` (shares of the samples at full scale
+    and below -60 dB) and `digest`, the same for the same samples.
     """
-    info = soundfile.info(path)
-    waveform = load(path, info.samplerate)
+    with _open(source, name_of(source)) as stream:
+        info = soundfile.info(stream)
+    waveform = load(source, info.samplerate)
     level = np.abs(waveform)
     return {
         "rate": info.samplerate,

@@ -20,17 +20,8 @@ def _speed(sampling_rate: int, factor: float) -> Speed:
 def augment(waveform: torch.Tensor, sampling_rate: int) -> torch.Tensor:
     """Change the speed, add coloured noise to half of the clips, and change the level.
 
-    Draws from torch's global generator, so that the Trainer's seed and checkpoints cover it.
-
-    Parameters
-    ----------
-    waveform : torch.Tensor
-        float32, (n_samples,).
-
-    Returns
-    -------
-    torch.Tensor
-        float32, (n_samples / speed,).
+    Takes float32, (n_samples,), and gives (n_samples / speed,). Draws from torch's global generator, so that the
+    Trainer's seed and checkpoints cover it.
     """
     factor = SPEEDS[int(torch.randint(len(SPEEDS), ()))]
     if factor != 1.0:

@@ -26,17 +26,9 @@ def _mfcc() -> torchaudio.transforms.MFCC:
 
 
 def mfcc_statistics(waveform: np.ndarray) -> np.ndarray:
-    """Describe a clip by the mean and the standard deviation of its MFCCs and their deltas in six equal segments.
+    """Describe a clip by mean and standard deviation of its MFCCs and their deltas in six equal segments.
 
-    Parameters
-    ----------
-    waveform : np.ndarray
-        float32, (n_samples,), at 16 kHz.
-
-    Returns
-    -------
-    np.ndarray
-        float32, (6 segments × 2 statistics × 40,) = (480,).
+    Takes float32, (n_samples,), at 16 kHz; gives float32, (6 segments × 2 statistics × 40,) = (480,).
     """
     mfcc = _mfcc()(torch.from_numpy(waveform))  # (20, n_frames)
     frames = torch.cat([mfcc, torchaudio.functional.compute_deltas(mfcc)])  # (40, n_frames)

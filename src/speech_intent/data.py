@@ -10,69 +10,76 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from . import hub_data
+from .recipes import PLAIN, Recipe
 from .tables import SPLITS, DataError, clip_seconds, read_table, resolve
 
 if TYPE_CHECKING:
-    from datasets import DatasetDict
-
-TEST_SHARE = 0.3  # seed system 000: TRAIN-TEST [70:30]
-VALIDATION_SHARE = 0.15  # of the clips left for training
+    from datasets import Dataset, DatasetDict
 
 logger = logging.getLogger("speech_intent")
 
 
-def load_data(data: str | Path, seed: int = 0) -> "tuple[DatasetDict, str]":
-    """Read, check and split a folder of labelled recordings.
+def load_data(data: str | Path, seed: int = 0, recipe: Recipe = PLAIN) -> "tuple[DatasetDict, str]":
+    """Read, check and split labelled recordings; also say how they were split, for the record.
 
-    Parameters
-    ----------
-    data : path
-        A folder as `tables` describes, or "bundled" for the scooter requests in `dataset/`.
-    seed : int
-        Decides the split where the folder does not.
+    `data` is a folder as `tables` describes, "bundled" for the scooter requests in `dataset/`, or a Hub id. `seed`
+    decides the split where the data do not; `recipe` names columns and intents and gives the shares of splits (its own
+    `data` is not looked at).
 
-    Returns
-    -------
-    DatasetDict
-        train, validation and test with the columns `file_name`, `audio` ({"bytes", "path"}, not decoded), `label`
-        (ClassLabel, sorted by name), `seconds` and `speaker` (empty where it is not known).
-    str
-        How it was split, for the record.
-
-    Raises
-    ------
-    DataError
-        With every problem of the folder: columns, labels, paths, files, duplicates.
+    Gives train, validation and test with the columns `audio` ({"bytes", "path"}, not decoded), `file_name`, `label`
+    (ClassLabel, sorted by name), `seconds` and `speaker` ("" where it is not known). Raises `DataError` with every
+    problem of the data: columns, labels, paths, files, duplicates.
     """
-    folder = resolve(data)
-    table = read_table(folder)
-    table["seconds"] = clip_seconds(folder, table)
-    table, how = assign_splits(table, seed)
-    return to_datasets(folder, table), how
+    table, clips = read_recordings(data, recipe)
+    table, how = assign_splits(table, seed, recipe)
+    return to_datasets(table, clips), how
 
 
-def assign_splits(table: pd.DataFrame, seed: int = 0) -> tuple[pd.DataFrame, str]:
-    """Fill the `split` column where the folder left it open, and say how.
+def read_recordings(data: str | Path, recipe: Recipe = PLAIN) -> "tuple[pd.DataFrame, Dataset]":
+    """Read and check recordings without splitting them.
 
-    Test clips: as given, else 30 % of the clips by speaker where speakers are known and every intent then stands on
-    both sides, else stratified by intent. Validation clips are carved out of train in the same way. Clips of a
-    speaker who is not named count as one speaker's.
+    Gives a table with a row a clip (`file_name`, `intent`, `speaker`, `split` ("" where unknown), `seconds`, and a
+    folder's other columns) and the same clips as a Dataset with the column `audio` ({"bytes", "path"}, not decoded).
+    """
+    from datasets import Dataset, Features, Value
+
+    on_hub = hub_data.is_hub_id(data)
+    folder = hub_data.as_folder(str(data)) if on_hub else resolve(data)
+    if folder is None:
+        table, clips = hub_data.read_hub(str(data), recipe)
+    else:
+        table = read_table(folder, recipe)
+        # What Audio(decode=False) stores, written out: datasets' Audio imports torchcodec even for a plain path.
+        features = Features({"audio": {"bytes": Value("binary"), "path": Value("string")}})
+        paths = [{"bytes": None, "path": str(folder / name)} for name in table["file_name"]]
+        clips = Dataset.from_dict({"audio": paths}, features=features)
+    table["seconds"] = clip_seconds(data, table["file_name"], clips["audio"])
+    return table, clips
+
+
+def assign_splits(table: pd.DataFrame, seed: int = 0, recipe: Recipe = PLAIN) -> tuple[pd.DataFrame, str]:
+    """Fill the `split` column where the data left it open, and say how.
+
+    Test clips: as given, else the recipe's share of the clips, by speaker where speakers are known and every intent
+    then stands on both sides, else stratified by intent. Validation clips are carved out of train in the same way.
+    Clips of a speaker who is not named count as one speaker's.
     """
     table, how = table.copy(), "given"
     if not table["split"].ne("").any():
         table["split"] = "train"
-        how = _hold_out(table, "test", TEST_SHARE, seed)
+        how = _hold_out(table, "test", recipe.test_share, seed, recipe.by_speaker)
     if "validation" not in set(table["split"]):
-        validation = _hold_out(table, "validation", VALIDATION_SHARE, seed)
+        validation = _hold_out(table, "validation", recipe.validation_share, seed, recipe.by_speaker)
         how += f"; validation {validation} of train"
     return table, how
 
 
-def _hold_out(table: pd.DataFrame, split: str, share: float, seed: int) -> str:
+def _hold_out(table: pd.DataFrame, split: str, share: float, seed: int, by_speaker: bool) -> str:
     """Move a share of the train rows to another split, in place; return how."""
     train = table.index[table["split"] == "train"]
     rows, percent = table.loc[train], f"{100 * share:.0f} %"
-    if rows["speaker"].nunique() > 1:
+    if by_speaker and rows["speaker"].nunique() > 1:
         held_out = _by_speaker(rows, share, seed)
         if held_out is not None:
             table.loc[held_out, "split"] = split
@@ -113,34 +120,16 @@ def _by_speaker(rows: pd.DataFrame, share: float, seed: int) -> pd.Index | None:
     return best
 
 
-def to_datasets(folder: Path, table: pd.DataFrame) -> "DatasetDict":
-    """Turn a checked table with `split` and `seconds` into the DatasetDict that `load_data` describes."""
-    from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+def to_datasets(table: pd.DataFrame, clips: "Dataset") -> "DatasetDict":
+    """Put a checked table with `split` and `seconds` beside its clips: the DatasetDict that `load_data` describes."""
+    from datasets import ClassLabel, DatasetDict, Value
 
-    # What Audio(decode=False) stores, written out: datasets' Audio imports torchcodec even for a plain path.
-    clip = {"bytes": Value("binary"), "path": Value("string")}
     label = ClassLabel(names=sorted(table["intent"].unique()))
-    features = Features(
-        {
-            "file_name": Value("string"),
-            "audio": clip,
-            "label": label,
-            "seconds": Value("float32"),
-            "speaker": Value("string"),
-        }
-    )
-    splits = {}
-    for split in SPLITS:
-        rows = table[table["split"] == split]
-        columns = {
-            "file_name": list(rows["file_name"]),
-            "label": label.str2int(list(rows["intent"])),
-            "audio": [{"bytes": None, "path": str(folder / name)} for name in rows["file_name"]],
-            "seconds": list(rows["seconds"]),
-            "speaker": list(rows["speaker"]),
-        }
-        splits[split] = Dataset.from_dict(columns, features=features)
-    return DatasetDict(splits)
+    clips = clips.add_column("file_name", list(table["file_name"]), feature=Value("string"))
+    clips = clips.add_column("label", label.str2int(list(table["intent"])), feature=label)
+    clips = clips.add_column("seconds", list(table["seconds"]), feature=Value("float32"))
+    clips = clips.add_column("speaker", list(table["speaker"]), feature=Value("string"))
+    return DatasetDict({split: clips.select(np.flatnonzero(table["split"] == split)) for split in SPLITS})
 
 
 def summary(splits: "DatasetDict") -> pd.DataFrame:

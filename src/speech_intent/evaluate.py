@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .recipes import add_data_options, chosen_recipe
+
 if TYPE_CHECKING:
     import pandas as pd
     from datasets import Dataset
@@ -27,26 +29,11 @@ def predict_table(classifier: "IntentClassifier", table: "Dataset") -> "pd.DataF
 
 
 def evaluate_model(classifier: "IntentClassifier", table: "Dataset", output_dir: Path, record: dict) -> dict:
-    """Score a classifier on a table and write the results. The model is not changed.
+    """Score a classifier on one split from `data.load_data` and write the results. The model is not changed.
 
-    Parameters
-    ----------
-    table : Dataset
-        One split from `data.load_data`.
-    output_dir : path
-        Gets `metrics.json`, `predictions.csv` and `confusion_matrix.png`.
-    record : dict
-        What stands in `metrics.json` beside the scores: data, split, seed, ...
-
-    Returns
-    -------
-    dict
-        What `metrics.json` holds: the scores of `metrics.classification_metrics` and the record.
-
-    Raises
-    ------
-    ValueError
-        If the table has intents that the model does not know.
+    `output_dir` gets `metrics.json` (the scores of `metrics.classification_metrics` with `record`: data, split, seed;
+    also returned), `predictions.csv` and `confusion_matrix.png`. Raises ValueError for intents that the model does not
+    know.
     """
     from . import metrics, plots
 
@@ -68,6 +55,20 @@ def evaluate_model(classifier: "IntentClassifier", table: "Dataset", output_dir:
     return result
 
 
+def examples(classifier: "IntentClassifier", table: "Dataset", n: int = 8) -> "tuple[list, list[str]]":
+    """Pick n clips at even distances and answer them: waveforms (n_samples,) and "truth: answer score" lines."""
+    from . import audio
+
+    names, rate = table.features["label"].names, classifier.extractor.sampling_rate
+    waveforms, lines = [], []
+    for i in range(0, len(table), max(1, len(table) // n)):
+        row = table[i]
+        prediction = classifier.predict(row["audio"])
+        waveforms.append(audio.load(row["audio"], rate, max_seconds=classifier.max_seconds))
+        lines.append(f"{names[row['label']]}: {prediction.label} {prediction.score:.2f}")
+    return waveforms[:n], lines[:n]
+
+
 def describe(result: dict) -> str:
     """Say the headline figures of `metrics.json` in one line."""
     low, high = result["accuracy_interval"]
@@ -87,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
     """Score the model and write `OUTPUT_DIR`; return the exit status."""
     p = argparse.ArgumentParser(prog="python -m speech_intent.evaluate", description=__doc__)
     p.add_argument("--model", required=True, help="local folder or Hub id of a trained classifier")
-    p.add_argument("--data", default="bundled", help="folder with metadata.csv, or 'bundled' (the default)")
+    add_data_options(p)
     p.add_argument("--split", default="test", choices=["train", "validation", "test"], help="(default: %(default)s)")
     p.add_argument("--output-dir", required=True, type=Path, help="gets metrics.json, predictions.csv, pictures")
     p.add_argument("--seed", type=int, help="of the split, where the folder names none (default: the model's own)")
@@ -101,8 +102,10 @@ def main(argv: list[str] | None = None) -> int:
                 f"{args.output_dir}: holds results already; choose another folder, or delete it first"
             )
         seed = model_seed(args.model) if args.seed is None else args.seed
-        splits, how = data.load_data(args.data, seed)
-        record = {"model": args.model, "data": args.data, "split": f"{args.split} ({how})", "seed": seed}
+        recipe = chosen_recipe(args)
+        splits, how = data.load_data(recipe.data, seed, recipe)
+        record = {"model": args.model, "data": recipe.data, "config": recipe.config}
+        record |= {"split": f"{args.split} ({how})", "seed": seed}
         classifier = IntentClassifier.from_pretrained(args.model)
         result = evaluate_model(classifier, splits[args.split], args.output_dir, record)
     except (ValueError, OSError) as error:

@@ -33,23 +33,11 @@ def longest(extractor: "FeatureExtractionMixin", max_seconds: float) -> float:
 def model_inputs(
     waveforms: Sequence[np.ndarray], extractor: "FeatureExtractionMixin", rule: str
 ) -> "dict[str, torch.Tensor]":
-    """Turn waveforms into one batch.
+    """Turn waveforms, float32, (n_samples,) each, at `extractor.sampling_rate`, into one batch of model inputs.
 
-    Parameters
-    ----------
-    waveforms : sequence of np.ndarray
-        float32, (n_samples,) each, at `extractor.sampling_rate`.
-    extractor : FeatureExtractionMixin
-        The model's own.
-    rule : str
-        What `padding_rule` says of the model. Under "equal", clips of unequal length are normalised one by one and
-        then filled with zeros; training does so with clips of similar length, prediction never.
-
-    Returns
-    -------
-    dict
-        `input_values` (batch, n_samples), with `attention_mask` (batch, n_samples) under "mask"; or Whisper's
-        `input_features` (batch, n_mels, n_frames).
+    Gives `input_values` (batch, n_samples), with `attention_mask` of the same shape under the rule "mask"; or Whisper's
+    `input_features` (batch, n_mels, n_frames). Under "equal", clips of unequal length are normalised one by one, then
+    filled with zeros; training does so with clips of similar length, prediction never.
     """
     rate = extractor.sampling_rate
     if rule != "equal":

@@ -8,7 +8,6 @@ from pathlib import Path
 
 REACH_SECONDS = 8.0  # to find out whether the Hub answers
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
-EXTRACTOR = "preprocessor_config.json"
 
 logger = logging.getLogger("speech_intent")
 
@@ -24,12 +23,8 @@ class HubUnreachable(ModelError):
 def model_folder(model: str | Path) -> Path:
     """Find a model's files: a local folder as it is, a Hub id as a snapshot in the local cache.
 
-    Raises
-    ------
-    HubUnreachable
-        A Hub id that is not in the cache, and no answer from the Hub within 8 s.
-    ModelError
-        No such folder or Hub repository, no right to it, or a file missing.
+    Raises `HubUnreachable` for a Hub id that is not in the cache when the Hub gives no answer within 8 s, `ModelError`
+    if there is no such folder or repository, no right to it, or a file missing.
     """
     folder = Path(model)
     if not os.path.isdir(folder):  # Path.is_dir raises for a name that is too long
@@ -38,11 +33,13 @@ def model_folder(model: str | Path) -> Path:
         folder = _snapshot(str(model))
     if missing := _missing_files(folder):
         raise ModelError(f"{model}: has no {', '.join(missing)}; save model and feature extractor with save_pretrained")
+    if not any(folder.glob("*.safetensors")):
+        logger.warning("warning: %s: its weights are a pickle; they are read by torch's weights-only loader", model)
     return folder
 
 
 def _missing_files(folder: Path) -> list[str]:
-    missing = [name for name in ("config.json", EXTRACTOR) if not (folder / name).is_file()]
+    missing = [name for name in ("config.json", "preprocessor_config.json") if not (folder / name).is_file()]
     return missing if any((folder / name).is_file() for name in WEIGHTS) else [*missing, WEIGHTS[0]]
 
 

@@ -15,26 +15,13 @@ DRAWS = 2_000  # bootstrap samples
 
 
 def classification_metrics(y_true: Sequence[int], y_pred: Sequence[int], labels: Sequence[str], seed: int = 0) -> dict:
-    """Score predictions of one label a clip.
+    """Score predictions of one label a clip: label ids (n,), n at least 1, with their names in the order of the ids.
 
-    Parameters
-    ----------
-    y_true, y_pred : sequence of int
-        Label ids, (n,), n at least 1.
-    labels : sequence of str
-        Names in the order of the ids.
-    seed : int
-        Seed of the bootstrap.
-
-    Returns
-    -------
-    dict
-        `n`, `correct`, `accuracy`, {`precision`,`recall`,`f1`}_{`micro`,`macro`,`weighted`}, for each figure `x` its
-        95 % interval `x_interval` ([low, high]: Wilson's for accuracy and what equals it, else bootstrap over clips),
-        `per_class` ({label: {precision, recall, f1, support}}) and `confusion` (rows truth, columns prediction).
-        With one label a clip, micro precision, recall and F1 equal the accuracy: each wrong answer is one false
-        positive and one false negative. A division by zero counts as 0; a label neither spoken nor predicted stays
-        out of the macro average.
+    Gives `n`, `correct`, `accuracy`, {`precision`,`recall`,`f1`}_{`micro`,`macro`,`weighted`}, for each figure `x` its
+    95 % interval `x_interval` ([low, high]: Wilson's for accuracy and what equals it, else bootstrap over clips),
+    `per_class` ({label: {precision, recall, f1, support}}) and `confusion` (rows truth, columns prediction). With one
+    label a clip, micro precision, recall and F1 equal the accuracy: each wrong answer is one false positive and one
+    false negative. A division by zero counts as 0; a label neither spoken nor predicted stays out of the macro average.
     """
     matrix = confusion_matrix(y_true, y_pred, labels=range(len(labels)))  # (n_labels, n_labels)
     n, correct = int(matrix.sum()), int(np.trace(matrix))
@@ -62,15 +49,8 @@ def classification_metrics(y_true: Sequence[int], y_pred: Sequence[int], labels:
 def averages(matrices: np.ndarray) -> dict[str, np.ndarray]:
     """Compute macro and weighted precision, recall and F1 of many confusion matrices at once.
 
-    Parameters
-    ----------
-    matrices : np.ndarray
-        Counts, (n_matrices, n_labels, n_labels), rows truth.
-
-    Returns
-    -------
-    dict
-        Six figures, (n_matrices,) each, by the definitions of scikit-learn with zero_division=0.
+    Takes counts (n_matrices, n_labels, n_labels), rows truth; gives six figures, (n_matrices,) each, by the definitions
+    of scikit-learn with zero_division=0.
     """
     hits = np.diagonal(matrices, axis1=1, axis2=2).astype(float)  # (n_matrices, n_labels)
     spoken, predicted = matrices.sum(axis=2), matrices.sum(axis=1)
@@ -94,10 +74,7 @@ def wilson_interval(correct: int, n: int) -> list[float]:
 
 
 def accuracy_by(predictions: "pd.DataFrame", columns: Sequence[str]) -> "pd.DataFrame":
-    """Count right answers by group: `correct`, `n`, `accuracy` and its 95 % interval `low`, `high`, a row a group.
-
-    `predictions` has a row a clip with `intent` (truth), `predicted` and the columns to group by.
-    """
+    """Count right answers (`intent`, `predicted`) by group: `correct`, `n`, `accuracy`, its interval `low`, `high`."""
     right = predictions["intent"] == predictions["predicted"]
     table = right.groupby([predictions[column] for column in columns]).agg(correct="sum", n="size", accuracy="mean")
     table[["low", "high"]] = [wilson_interval(*counts) for counts in zip(table["correct"], table["n"], strict=True)]
@@ -111,15 +88,9 @@ def intent_metric() -> "evaluate.Metric":
 
     class IntentMetric(evaluate.Metric):
         def _info(self):
-            features = datasets.Features(
-                {"predictions": datasets.Value("int64"), "references": datasets.Value("int64")}
-            )
-            return evaluate.MetricInfo(
-                description="Accuracy and averaged F1 of one intent a clip.",
-                citation="",
-                inputs_description="",
-                features=features,
-            )
+            features = datasets.Features(dict.fromkeys(("predictions", "references"), datasets.Value("int64")))
+            about = "Accuracy and averaged F1 of one intent a clip."
+            return evaluate.MetricInfo(about, citation="", inputs_description="", features=features)
 
         def _compute(self, predictions, references):
             scores = {"accuracy": float(np.mean(np.asarray(predictions) == np.asarray(references)))}

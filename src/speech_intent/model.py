@@ -25,22 +25,10 @@ def build_model(
 ) -> "tuple[PreTrainedModel, FeatureExtractionMixin]":
     """Load an encoder, put a head with random weights for these labels on it, and return it with its extractor.
 
-    Parameters
-    ----------
-    encoder : path or str
-        A local folder, a Hub id, "small" for the pretrained encoder in `models/`, or "random" for its architecture with
-        random weights.
-    labels : sequence of str
-        Intents in the order of their integer ids; written into the model's config.
-    spec_augment : bool
-        Whether training masks spans of time in the encoder's features (Park et al. 2019, arXiv:1904.08779).
-    seed : int
-        Seed of the random weights.
-
-    Raises
-    ------
-    ModelError
-        If there is no such encoder, it cannot be reached, or it lacks a file.
+    `encoder` is a local folder, a Hub id, "small" for the pretrained encoder in `models/`, or "random" for its
+    architecture with random weights. `labels` stand in the order of their integer ids and are written into the config.
+    `spec_augment` masks spans of time in the encoder's features in training (Park et al. 2019, arXiv:1904.08779).
+    Raises `ModelError` if there is no such encoder, it cannot be reached, or it lacks a file.
     """
     from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForAudioClassification, set_seed
 
@@ -59,18 +47,10 @@ def build_model(
 
 
 def freeze(model: "PreTrainedModel", what: str, pretrained: bool = True) -> str:
-    """Take a part of the model out of training.
+    """Take a part of the model out of training; return which.
 
-    Parameters
-    ----------
-    what : str
-        "none"; "features", the first convolutions (Whisper's are part of its encoder and stay); "encoder", everything
-        but the head; "auto", which means "features" for a large pretrained encoder, else "none".
-
-    Returns
-    -------
-    str
-        What was frozen.
+    "none"; "features", the first convolutions (Whisper's are part of its encoder and stay); "encoder", everything but
+    the head; "auto", which means "features" for a large pretrained encoder, else "none".
     """
     if what == "auto":
         what = "features" if pretrained and model.num_parameters() >= LARGE else "none"

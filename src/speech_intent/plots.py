@@ -1,7 +1,7 @@
 """Arrays to pictures, clips to players; nothing is computed here. Colours print, and colour-blind eyes read them."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 if TYPE_CHECKING:
     from IPython.display import Audio
 
-BLUE, SKY, ORANGE = "#0072B2", "#56B4E9", "#E69F00"  # Okabe and Ito's palette
+COLOURS = BLUE, SKY, ORANGE = ("#0072B2", "#56B4E9", "#E69F00")  # Okabe and Ito's palette
 DPI = 72
 
 
@@ -22,28 +22,6 @@ def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG and close it."""
     figure.savefig(path, dpi=2 * DPI, bbox_inches="tight")
     plt.close(figure)
-
-
-def counts(table: pd.DataFrame, title: str) -> Figure:
-    """Draw a bar for each row, stacked by column: clips an intent in each split, say."""
-    figure, ax = plt.subplots(figsize=(8, 0.4 * len(table) + 1), dpi=DPI, layout="constrained")
-    table.iloc[::-1].plot.barh(stacked=True, ax=ax, color=[BLUE, SKY, ORANGE], width=0.8)
-    ax.set(title=title, xlabel="clips", ylabel="")
-    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
-    ax.spines[["top", "right"]].set_visible(False)
-    return figure
-
-
-def durations(seconds: Mapping[str, Sequence[float]]) -> Figure:
-    """Draw one histogram of clip durations a split."""
-    figure, ax = plt.subplots(figsize=(8, 3), dpi=DPI, layout="constrained")
-    bins = np.linspace(0, max(max(values) for values in seconds.values()) + 0.1, 25)
-    for (name, values), color, style in zip(seconds.items(), (BLUE, SKY, ORANGE), ("-", ":", "--"), strict=False):
-        line = {"color": color, "linestyle": style, "linewidth": 2}
-        ax.hist(values, bins=bins, histtype="step", label=name, density=True, **line)
-    ax.set(title="Duration of clips", xlabel="seconds", yticks=[], ylabel="share of clips")
-    ax.legend()
-    return figure
 
 
 def waveform_and_mel(waveform: np.ndarray, mel: np.ndarray, sampling_rate: int, title: str) -> Figure:
@@ -75,18 +53,15 @@ def training_curves(log: pd.DataFrame, metric: str = "f1_macro") -> Figure:
     return figure
 
 
-def accuracy_by_size(curves: Mapping[str, pd.DataFrame]) -> Figure:
-    """Draw accuracy against the number of training clips: one line a name, a point a run (`n_train`, `accuracy`)."""
-    figure, ax = plt.subplots(figsize=(8, 3.5), dpi=DPI, layout="constrained")
-    for (name, runs), color, marker in zip(curves.items(), (BLUE, ORANGE, SKY), "os^", strict=False):
-        ax.plot(runs["n_train"], runs["accuracy"], marker, color=color, alpha=0.6)
-        mean = runs.groupby("n_train")["accuracy"].mean()
-        ax.plot(mean.index, mean, "-" if marker == "o" else "--", color=color, linewidth=2, label=name)
-    ax.set(title="Accuracy by number of training clips", xlabel="training clips", xscale="log", ylim=(0, 1.02))
-    ticks = sorted(set().union(*(runs["n_train"] for runs in curves.values())))
-    ax.set_xticks(ticks, ticks, minor=False)
-    ax.minorticks_off()
-    ax.legend(loc="upper left")
+def answers(waveforms: Sequence[np.ndarray], lines: Sequence[str]) -> Figure:
+    """Draw clips as waveforms, each under its "truth: answer score"; wrong answers in orange."""
+    figure, axes = plt.subplots(-(-len(lines) // 2), 2, figsize=(9, 0.8 * len(lines)), dpi=DPI, layout="constrained")
+    for ax, waveform, line in zip(np.ravel(axes), waveforms, lines, strict=False):
+        truth, answer = line.split(": ")
+        ax.plot(waveform, linewidth=0.4, color=BLUE if answer.startswith(truth) else ORANGE)
+        ax.set_title(line, fontsize=9)
+    for ax in np.ravel(axes):
+        ax.axis("off")
     return figure
 
 
@@ -107,8 +82,10 @@ def confusion_matrix(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> 
     return figure
 
 
-def player(path: str | Path) -> "Audio":
-    """Make a notebook's audio player that refers to a clip by its relative path and does not embed it."""
+def player(clip: dict) -> "Audio":
+    """Make a notebook's player of {"bytes", "path"}; a file is referred to by its relative path and not embedded."""
     from IPython.display import Audio
 
-    return Audio(url=quote(Path(os.path.relpath(path)).as_posix()))
+    if clip["bytes"] is not None:
+        return Audio(data=clip["bytes"])
+    return Audio(url=quote(Path(os.path.relpath(clip["path"])).as_posix()))

@@ -41,18 +41,7 @@ class IntentClassifier:
 
     @classmethod
     def from_pretrained(cls, model: str | Path) -> "IntentClassifier":
-        """Load a classifier.
-
-        Parameters
-        ----------
-        model : path or str
-            A local folder (config.json, model.safetensors, preprocessor_config.json) or a Hub id.
-
-        Raises
-        ------
-        ModelError
-            Unknown, out of reach, incomplete or damaged, in one line.
-        """
+        """Load a local folder (config.json, weights, preprocessor_config.json) or a Hub id, or raise `ModelError`."""
         folder = hub.model_folder(model)
         hub.quiet_transformers()
         from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
@@ -70,18 +59,10 @@ class IntentClassifier:
         return cls(loaded, extractor, str(model))
 
     def predict(self, source: audio.Source) -> Prediction:
-        """Classify one clip.
+        """Classify one clip: path, encoded bytes, or (waveform, sampling_rate), of any rate, channel count and length.
 
-        Parameters
-        ----------
-        source : path, encoded bytes, or (waveform, sampling_rate)
-            Any sampling rate, channel count and length. Logits of a clip longer than the model's `max_seconds` are
-            averaged over windows.
-
-        Raises
-        ------
-        AudioError
-            If the clip cannot be used.
+        Logits of a clip longer than the model's `max_seconds` are averaged over windows. Raises `AudioError` if the
+        clip cannot be used.
         """
         return self.predict_many([source])[0]
 

@@ -1,8 +1,8 @@
 """A folder of labelled recordings becomes one table, or a list of everything that is wrong with it.
 
 The folder holds either `metadata.csv` (`file_name,intent[,speaker][,split]`, the AudioFolder convention) or
-`csv/train.csv`, `csv/test.csv` and, if there is one, `csv/validation.csv` (`file_name,intent[,speaker]`).
-`file_name` is relative to the folder; other columns are ignored.
+`train.csv`, `test.csv` and, if there is one, `validation.csv` (`file_name,intent[,speaker]`), in it or in its `csv/`.
+`file_name` is relative to the folder; other columns are ignored. A recipe may say that columns are named otherwise.
 """
 
 import os
@@ -13,6 +13,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from . import audio
+from .recipes import PLAIN, Recipe
 
 ROOT = Path(__file__).resolve().parents[2]  # the clone: the package is installed from it with `pip install -e`
 BUNDLED = ROOT / "dataset"
@@ -35,21 +36,16 @@ def resolve(data: str | Path) -> Path:
     return folder
 
 
-def read_table(folder: Path) -> pd.DataFrame:
+def read_table(folder: Path, recipe: Recipe = PLAIN) -> pd.DataFrame:
     """Read the CSV files of a folder and check what can be checked without opening a clip.
 
-    Returns
-    -------
-    pd.DataFrame
-        Columns `file_name`, `intent`, `speaker` and `split` ("" where unknown), then any others, all strings.
+    Gives the columns `file_name`, `intent`, `speaker` and `split` ("" where unknown), then any others, all strings.
     """
-    single, several = folder / "metadata.csv", [folder / "csv" / f"{split}.csv" for split in SPLITS]
-    if not single.is_file() and not (several[0].is_file() and several[2].is_file()):
-        raise DataError(folder, ["it has neither metadata.csv nor csv/train.csv and csv/test.csv"])
     tables, problems = [], []
-    for path in [single] if single.is_file() else filter(Path.is_file, several):
+    for path in _csv_files(folder):
         try:
-            tables.append(_read_csv(path) if path == single else _read_csv(path).assign(split=path.stem))
+            table = _read_csv(path, recipe)
+            tables.append(table if path.stem == "metadata" else table.assign(split=path.stem))
         except (ValueError, OSError) as error:  # ValueError: pandas' parser errors, an empty file, a wrong encoding
             problems.append(f"{path.relative_to(folder)} cannot be read: {error}")
     if problems:
@@ -63,24 +59,50 @@ def read_table(folder: Path) -> pd.DataFrame:
     table["file_name"] = table["file_name"].str.replace("\\", "/")  # as Windows writes paths
     paths = {row: _path_problem(folder, name) for row, name in table["file_name"].items()}
     problems = [f"row {row + 1} ({table.at[row, 'file_name']}): {problem}" for row, problem in paths.items() if problem]
-    if problems := problems + list(_table_problems(table)):
-        _, broken = _decode(folder, [table.at[row, "file_name"] for row, problem in paths.items() if not problem])
+    if problems := problems + list(table_problems(table)):
+        readable = [table.at[row, "file_name"] for row, problem in paths.items() if not problem]
+        _, broken = _decode(readable, [folder / name for name in readable])
         raise DataError(folder, problems + broken)
     return table
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def _csv_files(folder: Path) -> list[Path]:
+    if (folder / "metadata.csv").is_file():
+        return [folder / "metadata.csv"]
+    for place in (folder / "csv", folder):
+        paths = [place / f"{split}.csv" for split in SPLITS]
+        if paths[0].is_file() and paths[2].is_file():
+            return [path for path in paths if path.is_file()]
+    raise DataError(folder, ["it has neither metadata.csv nor csv/train.csv and csv/test.csv"])
+
+
+def _read_csv(path: Path, recipe: Recipe) -> pd.DataFrame:
     """Read one CSV file as text, "" where a row is short; ValueError where it lacks columns or rows."""
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
-    table = table.fillna("")
+    with path.open(encoding="utf-8-sig") as file:
+        header = file.readline()
+    separator = max(",;\t|", key=header.count)  # the comma where none occurs
+    options = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig", "skipinitialspace": True}
+    table = pd.read_csv(path, sep=separator, **options).fillna("")
     if not isinstance(table.index, pd.RangeIndex):  # pandas took the first column for an index
         raise ValueError("its rows have more fields than its header; quote fields with commas")
     table.columns = table.columns.str.strip()
+    names = {recipe.file_name: "file_name", recipe.intent: "intent", recipe.speaker: "speaker"}
+    table = table.rename(columns={old: new for old, new in names.items() if new not in table})
     if missing := [column for column in ("file_name", "intent") if column not in table]:
         raise ValueError(f"it has no column {', '.join(missing)}; it has {', '.join(table)}")
     if table.empty:
         raise ValueError("it has no rows")
-    return table.apply(lambda column: column.str.strip())
+    table = table.apply(lambda column: column.str.strip())
+    return table.assign(intent=name_intents(table["intent"], recipe.intents))
+
+
+def name_intents(column: pd.Series, intents: tuple[str, ...]) -> pd.Series:
+    """Put names in the place of numbered intents; ValueError for a number without a name."""
+    if not intents or not column.astype(str).str.fullmatch(r"\d+").all():
+        return column
+    if unknown := sorted(set(column.astype(int)) - set(range(len(intents)))):
+        raise ValueError(f"the intents {unknown} are unknown; they run from 0 to {len(intents) - 1}")
+    return column.astype(int).map(dict(enumerate(intents)))
 
 
 def _path_problem(folder: Path, name: str) -> str | None:
@@ -92,7 +114,8 @@ def _path_problem(folder: Path, name: str) -> str | None:
     return None if (folder / path).is_file() else "there is no such file"
 
 
-def _table_problems(table: pd.DataFrame) -> Iterable[str]:
+def table_problems(table: pd.DataFrame) -> Iterable[str]:
+    """Say what is wrong with a table's names, intents and splits."""
     normal = table["file_name"].map(lambda name: str(PurePosixPath(name)))
     for name in normal[normal.duplicated()].unique():
         yield f"{name}: is listed {(normal == name).sum()} times"
@@ -114,19 +137,20 @@ def _table_problems(table: pd.DataFrame) -> Iterable[str]:
         yield f"there is one intent only ({', '.join(counts.index)}); a classifier needs two"
 
 
-def clip_seconds(folder: Path, table: pd.DataFrame) -> list[float]:
+def clip_seconds(data: str | Path, names: Iterable[str], clips: Iterable[audio.Source]) -> list[float]:
     """Decode every clip once; return their durations in seconds, or raise `DataError` naming each that is broken."""
-    seconds, problems = _decode(folder, table["file_name"])
+    seconds, problems = _decode(names, clips)
     if problems:
-        raise DataError(folder, problems)
+        raise DataError(data, problems)
     return seconds
 
 
-def _decode(folder: Path, names: Iterable[str]) -> tuple[list[float], list[str]]:
-    rate, problems, seconds = 16_000, [], []
-    for name in tqdm(names, desc="Checking clips", unit="clip", disable=None, leave=False):
+def _decode(names: Iterable[str], clips: Iterable[audio.Source]) -> tuple[list[float], list[str]]:
+    rate, names, problems, seconds = 16_000, list(names), [], []
+    bar = tqdm(clips, total=len(names), desc="Checking clips", unit="clip", disable=None, leave=False)
+    for name, clip in zip(names, bar, strict=True):
         try:
-            seconds.append(sum(map(len, audio.blocks(folder / name, rate))) / rate)
+            seconds.append(sum(map(len, audio.blocks(clip, rate))) / rate)
         except audio.AudioError as error:
-            problems.append(str(error))
+            problems.append(str(error) if name in str(error) else f"{name}: {error}")
     return seconds, problems

@@ -4,30 +4,17 @@ import shutil
 import sys
 from pathlib import Path
 
-from .recipes import Hyperparameters
+from .recipes import PLAIN, Hyperparameters, Recipe, add_data_options, chosen_recipe
 
 
-def run(data: str, encoder: str, output_dir: Path, numbers: Hyperparameters, resume: bool = False) -> dict:
+def run(
+    data: str, encoder: str, output_dir: Path, numbers: Hyperparameters, resume: bool = False, recipe: Recipe = PLAIN
+) -> dict:
     """Train on a dataset and score the result on its test split; notebook 2 and the command line both do this.
 
-    Parameters
-    ----------
-    data : path or str
-        See `data.load_data`.
-    encoder : path or str
-        See `model.build_model`.
-    output_dir : path
-        Gets `model/`, `metrics.json` (copied into `model/` too), `predictions.csv`, `training_log.csv` and pictures.
-
-    Returns
-    -------
-    dict
-        What `metrics.json` holds; empty in the processes beside the main one under torchrun.
-
-    Raises
-    ------
-    DataError, FileExistsError, ModelError
-        See `data.load_data`, `training.fine_tune` and `model.build_model`.
+    `data` and `recipe`: see `data.load_data`; `encoder`: see `model.build_model`. `output_dir` gets `model/`,
+    `metrics.json` (copied into `model/` too, and returned), `predictions.csv`, `training_log.csv` and pictures. Under
+    torchrun the processes beside the main one return an empty dict. Raises `DataError`, `ModelError`, FileExistsError.
     """
     import pandas as pd
 
@@ -37,20 +24,36 @@ def run(data: str, encoder: str, output_dir: Path, numbers: Hyperparameters, res
 
     output_dir = Path(output_dir)
     training.check_output(output_dir, resume)
-    splits, how = data_module.load_data(data, numbers.seed)
+    splits, how = data_module.load_data(data, numbers.seed, recipe)
     hub.quiet_transformers()
     if training.is_main_process():
         print(data_module.summary(splits).to_string(), f"Split: {how}", sep="\n", flush=True)
+        if recipe.note:
+            print(f"Note: {recipe.note}", flush=True)
     record = training.fine_tune(encoder, splits, numbers, output_dir, resume)
     if not training.is_main_process():
         return {}
     log = pd.read_csv(output_dir / "training_log.csv")
     plots.save(plots.training_curves(log, numbers.metric), output_dir / "training_curves.png")
     classifier = IntentClassifier.from_pretrained(output_dir / "model")
-    record |= {"data": str(data), "split": f"test ({how})"}
+    plots.save(plots.answers(*evaluate.examples(classifier, splits["validation"])), output_dir / "validation.png")
+    record |= {"data": str(data), "config": recipe.config, "note": recipe.note, "split": f"test ({how})"}
     result = evaluate.evaluate_model(classifier, splits["test"], output_dir, record)
     shutil.copy(output_dir / "metrics.json", output_dir / "model")
     return result
+
+
+def compare(encoders: list[str], output_dir: Path, **options) -> dict[str, dict]:
+    """Run each encoder into a folder of its own in `output_dir`, print one table and write comparison.csv."""
+    import pandas as pd
+
+    results = {name: run(encoder=name, output_dir=output_dir / Path(name).name, **options) for name in encoders}
+    if all(results.values()):
+        columns = ["n", "correct", "accuracy", "f1_macro", "f1_weighted", "parameters", "train_seconds"]
+        table = pd.DataFrame.from_dict(results, orient="index")[columns].rename_axis("encoder")
+        table.to_csv(output_dir / "comparison.csv")
+        print(table.to_string())
+    return results
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -58,19 +61,17 @@ def main(argv: list[str] | None = None) -> int:
     from transformers import HfArgumentParser
 
     parser = HfArgumentParser(Hyperparameters, prog="python -m speech_intent.train", description=__doc__)
-    parser.add_argument(
-        "--data", default="bundled", help="folder with metadata.csv (file_name,intent[,speaker][,split])"
-    )
+    add_data_options(parser)
     parser.add_argument(
         "--encoder",
-        default="small",
-        help="local folder, Hub id, 'small' (the pretrained one in models/) or 'random' (the same, not pretrained)",
+        nargs="+",
+        help="local folder, Hub id, 'small' (the pretrained one in models/) or 'random' (the same, not pretrained); "
+        "several are compared (default: the recipe's)",
     )
-    parser.add_argument(
-        "--output-dir", required=True, type=Path, help="gets model/, metrics.json, predictions.csv, ..."
-    )
+    parser.add_argument("--output-dir", required=True, type=Path, help="gets model/, metrics.json, predictions.csv")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in OUTPUT_DIR")
     try:
+        parser.set_defaults(**chosen_recipe(parser.parse_known_args(argv)[0]).numbers)
         numbers, args, unknown = parser.parse_args_into_dataclasses(argv, return_remaining_strings=True)
     except ValueError as error:
         parser.error(str(error))
@@ -78,8 +79,14 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     from . import evaluate
 
+    recipe = chosen_recipe(args)
+    encoders = args.encoder or [recipe.encoder]
+    options = {"data": recipe.data, "numbers": numbers, "resume": args.resume, "recipe": recipe}
     try:
-        result = run(args.data, args.encoder, args.output_dir, numbers, args.resume)
+        if len(encoders) > 1:
+            compare(encoders, args.output_dir, **options)
+            return 0
+        result = run(encoder=encoders[0], output_dir=args.output_dir, **options)
     except (ValueError, OSError) as error:  # DataError and ModelError are ValueErrors, FileExistsError an OSError
         print(f"error: {error}", file=sys.stderr)
         return 1

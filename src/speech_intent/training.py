@@ -21,7 +21,7 @@ from .recipes import Hyperparameters
 if TYPE_CHECKING:
     from datasets import DatasetDict
 
-MIN_STEPS, MIN_EPOCHS, MAX_EPOCHS = 600, 10, 60  # small data needs optimizer steps, not epochs
+MIN_EPOCHS, MAX_EPOCHS = 10, 60
 
 
 class Progress(TrainerCallback):
@@ -67,12 +67,9 @@ class SpeechTrainer(Trainer):
 def training_arguments(
     numbers: Hyperparameters, output_dir: Path, n_train: int, large: bool, equal: bool
 ) -> TrainingArguments:
-    """Turn our numbers into transformers' TrainingArguments.
-
-    `large` says that a large encoder is trained, `equal` that a batch should hold clips of similar length.
-    """
+    """Turn our numbers into transformers' own; `large` encoder, `equal`: clips of similar length go into a batch."""
     batch = numbers.batch_size * numbers.gradient_accumulation_steps * int(os.environ.get("WORLD_SIZE", 1))
-    epochs = numbers.epochs or min(MAX_EPOCHS, max(MIN_EPOCHS, math.ceil(MIN_STEPS / math.ceil(n_train / batch))))
+    epochs = numbers.epochs or min(MAX_EPOCHS, max(MIN_EPOCHS, math.ceil(numbers.steps / math.ceil(n_train / batch))))
     return TrainingArguments(
         output_dir=str(output_dir),
         num_train_epochs=epochs,
@@ -81,7 +78,9 @@ def training_arguments(
         per_device_eval_batch_size=1 if equal else numbers.batch_size,  # validation sees no padding
         gradient_accumulation_steps=numbers.gradient_accumulation_steps,
         warmup_steps=numbers.warmup,  # below 1: a share of all steps
+        lr_scheduler_type=numbers.schedule,
         weight_decay=numbers.weight_decay,
+        max_grad_norm=numbers.max_grad_norm,
         eval_strategy="epoch",
         save_strategy="epoch",
         save_total_limit=2,  # the best and the last
@@ -103,16 +102,9 @@ def training_arguments(
 
 
 def build_trainer(classifier, extractor, splits: "DatasetDict", numbers: Hyperparameters, output_dir: Path) -> Trainer:
-    """Put model, tables and numbers into a Trainer.
+    """Put model, tables (train and validation of `data.load_data`) and numbers into a Trainer.
 
-    Parameters
-    ----------
-    classifier : PreTrainedModel
-        From `model.build_model`; what is to stay as it is must be frozen already (`model.freeze`).
-    splits : DatasetDict
-        From `data.load_data`; train and validation are used, test is not.
-    output_dir : path
-        For checkpoints.
+    What is to stay as it is must be frozen already (`model.freeze`). `output_dir` is for checkpoints.
     """
     train, validation = splits["train"], splits["validation"]
     head_only = not any(p.requires_grad for p in model.encoder_of(classifier).parameters())
@@ -142,29 +134,14 @@ def build_trainer(classifier, extractor, splits: "DatasetDict", numbers: Hyperpa
 def fine_tune(
     encoder: str | Path, splits: "DatasetDict", numbers: Hyperparameters, output_dir: Path, resume: bool = False
 ) -> dict:
-    """Fine-tune an encoder on labelled clips and save the checkpoint that was best on validation.
+    """Fine-tune an encoder (see `model.build_model`) and save the checkpoint that was best on validation.
 
-    Parameters
-    ----------
-    encoder : path or str
-        Local folder, Hub id, "small" or "random"; see `model.build_model`.
-    splits : DatasetDict
-        From `data.load_data`.
-    output_dir : path
-        Gets `model/` (model, feature extractor, label maps), `training_log.csv` and, until it is done, `checkpoints/`.
-    resume : bool
-        Go on from the last complete checkpoint in `output_dir`, if there is one.
+    `output_dir` gets `model/` (model, feature extractor, label maps), `training_log.csv` and, until it is done,
+    `checkpoints/`; with `resume`, training goes on from the last complete one, if there is one.
 
-    Returns
-    -------
-    dict
-        For the record, also in `model/training.json`: `encoder`, `seed`, `train_seconds` (of this process), `epochs`,
-        `steps`, `parameters`, `best_validation` and `hyperparameters`.
-
-    Raises
-    ------
-    FileExistsError
-        If `output_dir` holds a finished run, or an unfinished one and `resume` is false.
+    Gives, for the record and also in `model/training.json`: `encoder`, `seed`, `train_seconds` (of this process),
+    `epochs`, `steps`, `parameters`, `best_validation` and `hyperparameters`. Raises FileExistsError if `output_dir`
+    holds a finished run, or an unfinished one and `resume` is false.
     """
     output_dir = Path(output_dir)
     check_output(output_dir, resume)
