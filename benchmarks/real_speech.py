@@ -70,7 +70,7 @@ def main() -> None:
     p.add_argument("folder", type=Path)
     p.add_argument("--output-dir", type=Path, required=True)
     p.add_argument("--encoder", default="small", help="(default: %(default)s)")
-    p.add_argument("--epochs", type=float, default=10, help="(default: %(default)s)")
+    p.add_argument("--epochs", type=float, default=6, help="(default: %(default)s)")
     p.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     args = p.parse_args()
     table = tables.read_table(args.folder)

@@ -17,6 +17,7 @@ for encoder in small random; do
 done
 python benchmarks/real_speech.py "$2" --output-dir runs/figures/commands-small
 cp runs/figures/commands-small/results.json $results/commands-small.json
+python benchmarks/bundled_svm.py --output $results/bundled-svm.json
 python benchmarks/noise.py --model models/wav2vec2-small-scooter --output $results/noise.json
 python benchmarks/encoder_cost.py --output $results/cost.json
 python pretraining/ship.py

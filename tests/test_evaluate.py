@@ -92,7 +92,7 @@ def test_results_are_never_written_over(model_folder, tone_folder, run_folder, c
     before = contents(run_folder / "model")
     for folder in (run_folder, model_folder):
         err = refused(capsys, "--model", model_folder, "--data", tone_folder, "--output-dir", folder)
-        assert err == f"error: {folder}: holds results already; choose another folder, or delete it first\n"
+        assert err == f"error: {folder}: holds results; choose another folder, or delete it first\n"
     assert contents(run_folder / "model") == before
 
 

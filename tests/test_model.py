@@ -87,12 +87,20 @@ def test_freezing_features_freezes_the_convolutions_alone(encoders, family):
     assert frozen == {name for name, _ in classifier.named_parameters() if ".feature_extractor." in name} != set()
 
 
-def test_auto_freezes_the_convolutions_of_large_pretrained_encoders_only(encoders, monkeypatch):
+def test_auto_freezes_the_convolutions_of_pretrained_encoders_only(encoders):
     classifier, _ = model.build_model(encoders["wav2vec2_group"], LABELS)
-    assert model.freeze(classifier, "auto") == "none"
-    monkeypatch.setattr(model, "LARGE", 1)
-    assert model.freeze(classifier, "auto", pretrained=False) == "none"
     assert model.freeze(classifier, "auto") == "features"
+    assert model.freeze(model.build_model("random", LABELS)[0], "auto") == "none"
+
+
+def test_what_knows_more_is_trained_more_gently(encoders, monkeypatch):
+    classifier, _ = model.build_model(encoders["wav2vec2_group"], LABELS)
+    assert model.usual_learning_rate(model.build_model("random", LABELS)[0]) == 1e-3
+    assert model.usual_learning_rate(classifier) == 3e-4
+    monkeypatch.setattr(model, "LARGE", 1)
+    assert model.usual_learning_rate(classifier) == 5e-5
+    model.freeze(classifier, "encoder")
+    assert model.usual_learning_rate(classifier) == 1e-3
 
 
 def test_the_frozen_head_gives_the_logits_of_the_whole_model(encoder, tone_folder):

@@ -111,7 +111,7 @@ def test_training_stops_early_when_nothing_gets_better(tmp_path, splits, encoder
 def test_small_data_get_optimizer_steps_and_no_fewer_than_ten_epochs(tmp_path, numbers):
     def epochs(n_train, **changed):
         numbers_ = numbers(epochs=None, batch_size=8, **changed)
-        return training.training_arguments(numbers_, tmp_path, n_train, False, False).num_train_epochs
+        return training.training_arguments(numbers_, tmp_path, n_train, False).num_train_epochs
 
     assert epochs(16) == 60
     assert epochs(240) == 20  # 30 steps an epoch

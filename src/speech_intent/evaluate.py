@@ -98,9 +98,7 @@ def main(argv: list[str] | None = None) -> int:
 
     try:
         if (args.output_dir / "metrics.json").exists():
-            raise FileExistsError(
-                f"{args.output_dir}: holds results already; choose another folder, or delete it first"
-            )
+            raise FileExistsError(f"{args.output_dir}: holds results; choose another folder, or delete it first")
         seed = model_seed(args.model) if args.seed is None else args.seed
         recipe = chosen_recipe(args)
         splits, how = data.load_data(recipe.data, seed, recipe)

@@ -67,9 +67,7 @@ def _snapshot(model: str) -> Path:
                 return folder
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         problem = f"the Hub cannot be reached ({reason[:200]})"
-        raise HubUnreachable(
-            f"{model}: {problem}, and there is no such folder; connect, or name a local model"
-        ) from error
+        raise HubUnreachable(f"{model}: {problem}, and no such folder; connect, or name a local model") from error
 
 
 def _remote_files(model: str) -> set[str]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import FeatureExtractionMixin, PreTrainedModel
 
-LARGE = 20_000_000  # parameters; from here on the convolutions of a pretrained encoder are frozen by default
+LARGE = 20_000_000  # parameters; from here on an encoder is trained gently
 
 SMALL = ROOT / "models" / "wav2vec2-small-en"  # made by `pretraining/`
 
@@ -43,22 +43,30 @@ def build_model(
             folder, num_labels=len(labels), **names, ignore_mismatched_sizes=True, dtype="float32"
         )
     model.config.apply_spec_augment = spec_augment
+    model.is_pretrained = str(encoder) != "random"
     return model, extractor
 
 
-def freeze(model: "PreTrainedModel", what: str, pretrained: bool = True) -> str:
+def freeze(model: "PreTrainedModel", what: str) -> str:
     """Take a part of the model out of training; return which.
 
     "none"; "features", the first convolutions (Whisper's are part of its encoder and stay); "encoder", everything but
-    the head; "auto", which means "features" for a large pretrained encoder, else "none".
+    the head; "auto", which means "features" for a pretrained encoder, else "none".
     """
     if what == "auto":
-        what = "features" if pretrained and model.num_parameters() >= LARGE else "none"
+        what = "features" if model.is_pretrained else "none"
     if what == "encoder":
         encoder_of(model).requires_grad_(False)
     elif what == "features" and hasattr(model, "freeze_feature_encoder"):
         model.freeze_feature_encoder()
     return what
+
+
+def usual_learning_rate(model: "PreTrainedModel") -> float:
+    """Choose a learning rate: gentle for what knows much, brisk for a head or random weights."""
+    if not model.is_pretrained or not any(p.requires_grad for p in encoder_of(model).parameters()):
+        return 1e-3
+    return 5e-5 if model.num_parameters() >= LARGE else 3e-4
 
 
 def encoder_of(model: "PreTrainedModel") -> torch.nn.Module:

@@ -95,10 +95,9 @@ class IntentClassifier:
         for length in set(lengths):
             rows = [i for i, other in enumerate(lengths) if other == length]
             inputs = features.model_inputs([waveforms[i] for i in rows], self.extractor, self._rule)
+            inputs = {name: value.to(self.model.device) for name, value in inputs.items()}
             with torch.inference_mode():
-                logits[rows] = (
-                    self.model(**{k: v.to(self.model.device) for k, v in inputs.items()}).logits.cpu().numpy()
-                )
+                logits[rows] = self.model(**inputs).logits.cpu().numpy()
         return logits
 
     def _prediction(self, logits_sum: np.ndarray, n_windows: int, seconds: float) -> Prediction:

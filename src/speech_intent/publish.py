@@ -48,7 +48,7 @@ def _figures(result: dict) -> str:
     row = "| {} | {:.4f} | {:.3f} to {:.3f} |"
     rows = (row.format(key.replace("_", " "), result[key], *result[f"{key}_interval"]) for key in FIGURES)
     facts = {name: result.get(name) for name in ("data", "config", "split", "n", "encoder", "seed", "epochs", "steps")}
-    facts |= result.get("hyperparameters", {})
+    facts = result.get("hyperparameters", {}) | facts  # epochs and steps as they came to be
     return "\n".join(
         [
             f"{result['correct']} of {result['n']} clips of the test split are answered rightly.\n",

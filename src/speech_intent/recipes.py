@@ -18,7 +18,7 @@ class Hyperparameters:
     epochs: float | None = _number(None, "default: what gives `steps`, at least 10 and at most 60")
     steps: int = _number(600, "optimizer steps to aim at where epochs are not given: small data needs steps")
     learning_rate: float | None = _number(
-        None, "default: 5e-5 for a large encoder, 1e-3 for a small one or a head alone"
+        None, "default: 5e-5 for a large encoder, 3e-4 for a small one, 1e-3 for random weights or a head alone"
     )
     batch_size: int = _number(8, "clips in a batch")
     gradient_accumulation_steps: int = _number(1, "batches in an optimizer step")
@@ -33,7 +33,7 @@ class Hyperparameters:
     patience: int = _number(8, "epochs without a better metric after which training stops")
     freeze: Literal["auto", "none", "features", "encoder"] = _number(
         "auto",
-        "what is not trained: nothing, the convolutions, or all but the head; auto: features for a large encoder",
+        "what is not trained: nothing, the convolutions, or all but the head; auto: features if pretrained",
     )
     augment: bool = _number(True, "change speed, noise and level of training clips")
     spec_augment: bool = _number(True, "mask spans of time in the encoder's features in training")

@@ -65,8 +65,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--encoder",
         nargs="+",
-        help="local folder, Hub id, 'small' (the pretrained one in models/) or 'random' (the same, not pretrained); "
-        "several are compared (default: the recipe's)",
+        help="folder, Hub id, 'small' (in models/) or 'random' (not pretrained); several are compared",
     )
     parser.add_argument("--output-dir", required=True, type=Path, help="gets model/, metrics.json, predictions.csv")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in OUTPUT_DIR")

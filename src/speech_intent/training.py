@@ -5,7 +5,7 @@ import math
 import os
 import shutil
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,16 +64,14 @@ class SpeechTrainer(Trainer):
             self.data_collator = training_collator
 
 
-def training_arguments(
-    numbers: Hyperparameters, output_dir: Path, n_train: int, large: bool, equal: bool
-) -> TrainingArguments:
-    """Turn our numbers into transformers' own; `large` encoder, `equal`: clips of similar length go into a batch."""
+def training_arguments(numbers: Hyperparameters, output_dir: Path, n_train: int, equal: bool) -> TrainingArguments:
+    """Turn our numbers into transformers' own; `equal`: clips of similar length go into a batch."""
     batch = numbers.batch_size * numbers.gradient_accumulation_steps * int(os.environ.get("WORLD_SIZE", 1))
     epochs = numbers.epochs or min(MAX_EPOCHS, max(MIN_EPOCHS, math.ceil(numbers.steps / math.ceil(n_train / batch))))
     return TrainingArguments(
         output_dir=str(output_dir),
         num_train_epochs=epochs,
-        learning_rate=numbers.learning_rate or (5e-5 if large else 1e-3),
+        learning_rate=numbers.learning_rate,
         per_device_train_batch_size=numbers.batch_size,
         per_device_eval_batch_size=1 if equal else numbers.batch_size,  # validation sees no padding
         gradient_accumulation_steps=numbers.gradient_accumulation_steps,
@@ -107,8 +105,8 @@ def build_trainer(classifier, extractor, splits: "DatasetDict", numbers: Hyperpa
     What is to stay as it is must be frozen already (`model.freeze`). `output_dir` is for checkpoints.
     """
     train, validation = splits["train"], splits["validation"]
+    numbers = replace(numbers, learning_rate=numbers.learning_rate or model.usual_learning_rate(classifier))
     head_only = not any(p.requires_grad for p in model.encoder_of(classifier).parameters())
-    large = classifier.num_parameters() >= model.LARGE and not head_only
     collator, eval_collator = (Collator(extractor, classifier.config, numbers, training) for training in (True, False))
     equal = collator.rule == "equal" and not head_only
     if head_only:
@@ -117,7 +115,7 @@ def build_trainer(classifier, extractor, splits: "DatasetDict", numbers: Hyperpa
     metric = metrics.intent_metric()
     trainer = SpeechTrainer(
         model=classifier,
-        args=training_arguments(numbers, output_dir, len(train), large, equal),
+        args=training_arguments(numbers, output_dir, len(train), equal),
         data_collator=collator,
         train_dataset=train,
         eval_dataset=validation,
@@ -150,7 +148,7 @@ def fine_tune(
         return json.loads(done.read_text())
     labels = splits["train"].features["label"].names
     classifier, extractor = model.build_model(encoder, labels, numbers.spec_augment, numbers.seed)
-    frozen = model.freeze(classifier, numbers.freeze, pretrained=str(encoder) != "random")
+    frozen = model.freeze(classifier, numbers.freeze)
     classifier.config.max_seconds = numbers.max_seconds
     trainer = build_trainer(classifier, extractor, splits, numbers, output_dir / "checkpoints")
     began = time.perf_counter()
