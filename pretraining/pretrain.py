@@ -49,7 +49,7 @@ def encoder_config():
         conv_dim=(32, 64, 96, 128, 128, 128, 128), conv_bias=False, feat_extract_norm="group",
         do_stable_layer_norm=True, num_conv_pos_embeddings=32, num_conv_pos_embedding_groups=16,
         apply_spec_augment=False, hidden_dropout=0.0, attention_dropout=0.0, activation_dropout=0.0,
-        feat_proj_dropout=0.0, layerdrop=0.0, vocab_size=len(LETTERS),
+        feat_proj_dropout=0.0, layerdrop=0.0, vocab_size=len(LETTERS), mask_time_prob=0.15, mask_time_min_masks=0,
     )  # fmt: skip
 
 

@@ -41,15 +41,16 @@ def rows(labels: int, each: int, audio: str = "audio", **columns) -> dict:
     }
 
 
-def parquet(columns: dict, path: Path, **kinds) -> None:
+def parquet(columns: dict, path: Path, empty: bool = False, **kinds) -> None:
     """Write a Parquet file with an Audio column, as `push_to_hub` leaves it."""
     from datasets import Audio, Dataset
 
     table = Dataset.from_dict(columns)
-    for name, kind in (kinds or {}).items():
+    for name, kind in kinds.items():
         table = table.cast_column(name, kind)
+    table = table.cast_column("audio", Audio(decode=False))
     path.parent.mkdir(parents=True, exist_ok=True)
-    table.cast_column("audio", Audio(decode=False)).to_parquet(path)
+    (table.select(range(0)) if empty else table).to_parquet(path)
 
 
 def upload(repo: str, folder: Path, kind: str, revision: str | None = None) -> None:
@@ -109,6 +110,14 @@ def make_datasets(root: str) -> None:
         parquet(skit, root / "skit" / "data" / f"{split}-00000.parquet")
     upload(RECIPES["skit-s2i"].data, root / "skit", "dataset")
 
+    unlabelled = rows(2, 3, intent=lambda label, i: None if i == 2 else "ab"[label])
+    parquet(unlabelled, root / "unlabelled" / "data" / "train-00000.parquet")
+    upload("tester/unlabelled", root / "unlabelled", "dataset")
+    for split in ("train", "test"):
+        clips = rows(2, 3, intent=lambda label, i: "ab"[label])
+        parquet(clips, root / "untested" / "data" / f"{split}-00000.parquet", empty=split == "test")
+    upload("tester/untested", root / "untested", "dataset")
+
 
 def make_encoders(root: str) -> None:
     """Put small checkpoints of the seeds' architectures on the Hub, with random weights."""
@@ -135,6 +144,7 @@ def make_encoders(root: str) -> None:
 def round_trip(recipe: str, root: str) -> None:
     """Data, train, evaluate, publish, load back: print what came of it."""
     from huggingface_hub import ModelCard
+    from transformers import pipeline
 
     from speech_intent import IntentClassifier, evaluate, publish, train
 
@@ -147,6 +157,8 @@ def round_trip(recipe: str, root: str) -> None:
     local, remote = (
         IntentClassifier.from_pretrained(model).predict(out / "clip.wav") for model in (out / "model", name)
     )
+    raw = {"raw": soundfile.read(out / "clip.wav", dtype="float32")[0], "sampling_rate": 16_000}
+    piped = {row["label"]: row["score"] for row in pipeline("audio-classification", model=name)(raw, top_k=None)}
     card = ModelCard.load(name).data
     results = json.loads((out / "metrics.json").read_text())
     again = json.loads((out / "again" / "metrics.json").read_text())
@@ -156,6 +168,7 @@ def round_trip(recipe: str, root: str) -> None:
                 "results": {key: results[key] for key in ("n", "accuracy", "split", "data", "config", "per_class")},
                 "same": again["accuracy"] == results["accuracy"],
                 "difference": max(abs(dict(local.scores)[label] - score) for label, score in remote.scores),
+                "pipeline": max(abs(piped[label] - score) for label, score in local.scores),
                 "base_model": card.base_model,
                 "datasets": card.datasets,
                 "card_accuracy": card.eval_results[0].metric_value,

@@ -78,7 +78,7 @@ def round_trip(hub):
 @pytest.mark.parametrize("name", ROUND_TRIPS)
 def test_a_recipe_goes_from_its_data_to_the_hub_and_back(round_trip, name):
     outcome, recipe = round_trip(name), RECIPES[name]
-    assert outcome["same"] and outcome["difference"] <= 1e-6
+    assert outcome["same"] and outcome["difference"] <= 1e-6 and outcome["pipeline"] <= 1e-4
     assert outcome["base_model"] == recipe.encoder and outcome["datasets"] == [recipe.data]
     assert outcome["card_accuracy"] == pytest.approx(outcome["results"]["accuracy"])
     assert len(outcome["card_metrics"]) == 10
@@ -123,6 +123,8 @@ def test_a_published_model_answers_offline_from_the_cache(hub, round_trip):
         (["--recipe", "scooter", "--intent-column", "labels"], "it has audio, label"),
         (["--recipe", "scooter", "--audio-column", "label"], "holds no audio; there are audio (Audio), label (Value)"),
         (["--recipe", "minds14", "--config", "xx-XX"], "it has no configuration 'xx-XX'; there are all, en-US"),
+        (["--data", "tester/unlabelled"], "train/00002: its intent is empty"),
+        (["--data", "tester/untested"], 'a split has no rows (Instruction "test" corresponds to no data!)'),
         (["--data", "nobody/nothing"], "it is no folder, and not on the Hub, or private; check the spelling"),
     ],
 )
@@ -147,6 +149,21 @@ def test_publishing_without_the_right_token_is_refused(hub, model_folder, token,
     process = hub.run("-m", "speech_intent.publish", model_folder, "tester/refused", cache="none", HF_TOKEN=token)
     assert process.returncode == 1 and words in process.stderr and "hf_wrong" not in process.stderr
     assert "Traceback" not in process.stderr
+
+
+def test_publishing_without_a_connection_is_refused(hub, model_folder):
+    process = hub.run("-m", "speech_intent.publish", model_folder, "tester/far", HF_ENDPOINT="http://127.0.0.1:9")
+    assert process.returncode == 1 and "the upload failed (" in process.stderr and "Traceback" not in process.stderr
+
+
+def test_a_repository_without_weights_and_one_that_is_not_there(hub, model_folder, tmp_path):
+    folder = shutil.copytree(model_folder, tmp_path / "weightless")
+    (folder / "model.safetensors").unlink()
+    hub.client("put", "tester/weightless", folder)
+    clip = sorted((TESTS.parent / "dataset" / "audio").iterdir())[0]
+    for name, words in (("tester/weightless", "has no model.safetensors"), ("tester/none", "is not on the Hub, or is")):
+        process = hub.run("inference.py", clip, "--model", name, cache="weightless")
+        assert process.returncode == 1 and words in process.stderr and "Traceback" not in process.stderr
 
 
 def test_publishing_without_figures_needs_to_be_asked_for(hub, model_folder, tmp_path):

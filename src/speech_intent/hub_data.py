@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
 CONVERTED = "refs/convert/parquet"  # the Hub's own Parquet copy of a dataset whose main branch is a script
-OTHERWISE = "download its clips, put them into a folder with a metadata.csv (README.md says how), and name it by --data"
+OTHERWISE = "connect, or download its clips, put them into a folder with a metadata.csv (README.md says how), and name it by --data"
 
 
 def is_hub_id(data: str | Path) -> bool:
@@ -42,9 +42,7 @@ def read_hub(repo: str, recipe: Recipe) -> "tuple[pd.DataFrame, Dataset]":
     """
     from datasets import Audio, concatenate_datasets
 
-    parts = {name: part for name, part in _download(repo, recipe).items() if len(part)}
-    if not parts:
-        raise DataError(repo, ["it has no rows"])
+    parts = _download(repo, recipe)
     for name, part in parts.items():
         if missing := [column for column in (recipe.audio, recipe.intent) if column not in part.features]:
             found = ", ".join(part.features)
@@ -99,8 +97,10 @@ def _download(repo: str, recipe: Recipe) -> "DatasetDict":
             raise
         except Exception:
             reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
-            problem = f"it cannot be loaded from the Hub ({reason}); connect, or {OTHERWISE}"
-            raise DataError(repo, [problem]) from error
+            empty, problem = "corresponds to no data" in reason, f"it cannot be loaded from the Hub ({reason})"
+            raise DataError(
+                repo, [f"a split has no rows ({reason})" if empty else f"{problem}; {OTHERWISE}"]
+            ) from error
 
 
 def _converted_files(repo: str, config: str | None) -> dict[str, list[str]]:

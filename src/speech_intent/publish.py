@@ -22,6 +22,7 @@ def model_card(folder: Path, name: str) -> str:
     path = folder / "metrics.json"
     result = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     data, encoder = result.get("data", "not recorded"), result.get("encoder", "")
+    config_name = result.get("config") or "en-US"
     about = {"dataset_type": data, "dataset_name": Path(data).name, "dataset_config": result.get("config")}
     task = {"task_type": "audio-classification", "task_name": "Spoken intent classification", "dataset_split": "test"}
     names = {key: {"metric_type": key.split("_")[0], "metric_name": key.replace("_", " ")} for key in FIGURES if result}
@@ -31,7 +32,7 @@ def model_card(folder: Path, name: str) -> str:
         pipeline_tag="audio-classification",
         library_name="transformers",
         license="apache-2.0",
-        language="en",
+        language="multilingual" if config_name == "all" else config_name[:2],
         tags=["speech", "intent-classification", config["model_type"]],
         base_model=encoder if encoder.count("/") == 1 and not os.path.isdir(encoder) else None,
         datasets=[data] if result else None,
