@@ -137,7 +137,7 @@ def test_what_is_wrong_with_a_hub_dataset_is_said(hub, tmp_path, options, words)
 def test_a_dataset_out_of_reach_says_what_to_do(hub, tmp_path):
     command = ["-m", "speech_intent.train", "--recipe", "minds14", "--output-dir", tmp_path / "out"]
     process = hub.run(*command, cache="empty", HF_HUB_OFFLINE="1")
-    assert process.returncode == 1 and "put them into a folder with a metadata.csv" in process.stderr
+    assert process.returncode == 1 and "put its clips into a folder with a metadata.csv" in process.stderr
     assert "Traceback" not in process.stderr
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
 CONVERTED = "refs/convert/parquet"  # the Hub's own Parquet copy of a dataset whose main branch is a script
-OTHERWISE = "connect, or download its clips, put them into a folder with a metadata.csv (README.md says how), and name it by --data"
+OTHERWISE = "connect, or put its clips into a folder with a metadata.csv (README.md says how), and name it by --data"
 
 
 def is_hub_id(data: str | Path) -> bool:
@@ -88,8 +88,8 @@ def _download(repo: str, recipe: Recipe) -> "DatasetDict":
     try:
         return load_dataset(repo, recipe.config)
     except DatasetNotFoundError as error:
-        problem = "it is no folder, and not on the Hub, or private"
-        raise DataError(repo, [f"{problem}; check the spelling, or log in with `hf auth login`"]) from error
+        remedy = "check the spelling, or log in with `hf auth login`"
+        raise DataError(repo, [f"it is no folder, and not on the Hub, or private; {remedy}"]) from error
     except Exception as error:  # a script, or what else datasets, huggingface_hub and httpx raise
         try:
             return load_dataset(repo, revision=CONVERTED, data_files=_converted_files(repo, recipe.config))
@@ -97,10 +97,9 @@ def _download(repo: str, recipe: Recipe) -> "DatasetDict":
             raise
         except Exception:
             reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
-            empty, problem = "corresponds to no data" in reason, f"it cannot be loaded from the Hub ({reason})"
-            raise DataError(
-                repo, [f"a split has no rows ({reason})" if empty else f"{problem}; {OTHERWISE}"]
-            ) from error
+            problem = f"it cannot be loaded from the Hub ({reason}); {OTHERWISE}"
+            empty = "corresponds to no data" in reason
+            raise DataError(repo, [f"a split has no rows ({reason})" if empty else problem]) from error
 
 
 def _converted_files(repo: str, config: str | None) -> dict[str, list[str]]:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from transformers import FeatureExtractionMixin, PreTrainedModel
 
 LARGE = 20_000_000  # parameters; from here on an encoder is trained gently
-
 SMALL = ROOT / "models" / "wav2vec2-small-en"  # made by `pretraining/`
 
 
@@ -33,6 +32,7 @@ def build_model(
     from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForAudioClassification, set_seed
 
     set_seed(seed)
+    hub.quiet_transformers()
     folder = hub.model_folder(SMALL if str(encoder) in ("small", "random") else encoder)
     names = {"label2id": {label: i for i, label in enumerate(labels)}, "id2label": dict(enumerate(labels))}
     extractor = AutoFeatureExtractor.from_pretrained(folder)

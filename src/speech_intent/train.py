@@ -19,13 +19,12 @@ def run(
     import pandas as pd
 
     from . import data as data_module
-    from . import evaluate, hub, plots, training
+    from . import evaluate, plots, training
     from .predict import IntentClassifier
 
     output_dir = Path(output_dir)
     training.check_output(output_dir, resume)
     splits, how = data_module.load_data(data, numbers.seed, recipe)
-    hub.quiet_transformers()
     if training.is_main_process():
         print(data_module.summary(splits).to_string(), f"Split: {how}", sep="\n", flush=True)
         if recipe.note:
