@@ -1,4 +1,4 @@
-"""Pretrain a small Wav2Vec2 encoder on the corpus of `make_corpus.py`: character CTC and request intents.
+"""Pretrain a small Wav2Vec2 encoder on the corpus of `make_corpus.py`: letters, letter n-grams and request intents.
 
 Run again with the same arguments after an interruption and it goes on from the last checkpoint.
 """
@@ -20,6 +20,7 @@ import pandas as pd
 import torch
 from augment import Augment
 from make_corpus import RATE, excluded_keys, is_left_out, read_real, text_key
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -40,6 +41,8 @@ CURRICULUM = ((1100, 2.0), (2400, 3.6))  # until this step, only clips up to so 
 DECAY = 0.25  # the last part of the time budget, in which the learning rate falls to zero
 # The intents' gradient is four times as long as CTC's and drowns it, so it counts little until letters are known.
 INTENT_WEIGHTS = (0.1, 0.3)  # before and during the decay
+NGRAM_WEIGHT = 0.5
+NGRAMS = 6000
 
 
 def encoder_config():
@@ -54,7 +57,9 @@ def encoder_config():
 
 
 class Pretrainer(nn.Module):
-    """A Wav2Vec2 encoder with a character head on each frame and an intent head on their mean.
+    """A Wav2Vec2 encoder with a letter head on each frame, and an intent and an n-gram head on their mean.
+
+    The n-grams make the mean tell which words were spoken, in whatever order: what a linear classifier of texts reads.
 
     Parameters
     ----------
@@ -67,11 +72,13 @@ class Pretrainer(nn.Module):
         self.encoder = Wav2Vec2Model(encoder_config())
         self.letters = nn.Linear(192, len(LETTERS))
         self.intents = nn.Linear(192, intents)
+        self.ngrams = nn.Linear(192, NGRAMS)
 
     def forward(self, audio):
-        """Map audio (clips, samples) to letter scores (clips, frames, 29) and intent scores (clips, n)."""
+        """Map audio (clips, samples) to scores of letters (clips, frames, 29), intents (clips, n) and n-grams."""
         hidden = self.encoder(audio).last_hidden_state
-        return self.letters(hidden), self.intents(hidden.mean(dim=1))
+        mean = hidden.mean(dim=1)
+        return self.letters(hidden), self.intents(mean), self.ngrams(mean)
 
 
 def normalised(batch):
@@ -95,6 +102,11 @@ class Corpus:
         """Keep the columns that batches read as plain arrays and lists."""
         self.places = self.table[["shard", "start", "length"]].to_numpy()  # pandas is slow row by row
         self.texts, self.labels = self.table["text"].to_list(), self.table["intent"].to_list()
+
+    def fit_ngrams(self):
+        """Return a vectoriser that gives the TF-IDF of the texts' commonest letter n-grams (2 to 4, within words)."""
+        vectoriser = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), max_features=NGRAMS, sublinear_tf=True)
+        return vectoriser.fit(sorted(set(self.table["text"][~self.table["held_out"]])))
 
     @classmethod
     def load(cls, folder, phrasings):
@@ -189,17 +201,20 @@ def make_batch(corpus, seconds, items, rng, augment=None):
     return normalised(augment(audio) if augment else audio), texts, labels
 
 
-def losses(letters, intents, texts, labels):
-    """Return the CTC loss per letter and the intents' cross-entropy (zero where no clip has an intent)."""
+def losses(scores, texts, labels, vectoriser):
+    """Return the CTC loss per letter and the cross-entropies of intents (zero where there is none) and n-grams."""
+    letters, intents, ngrams = scores
     codes = [[LETTERS.index(letter) for letter in text if letter in LETTERS] for text in texts]
     sizes = torch.tensor([len(code) for code in codes])
     frames = torch.full((len(codes),), letters.shape[1])
     targets = torch.tensor([code for text in codes for code in text])
-    scores = letters.float().log_softmax(-1).transpose(0, 1)
-    ctc = nn.functional.ctc_loss(scores, targets, frames, sizes, zero_infinity=True)
+    paths = letters.float().log_softmax(-1).transpose(0, 1)
+    ctc = nn.functional.ctc_loss(paths, targets, frames, sizes, zero_infinity=True)
     known = labels >= 0
     intent = nn.functional.cross_entropy(intents.float()[known], labels[known]) if known.any() else ctc * 0
-    return ctc, intent
+    weights = torch.from_numpy(vectoriser.transform(texts).toarray()).float()
+    shares = weights / weights.sum(1, keepdim=True).clamp_min(1e-6)
+    return ctc, intent, nn.functional.cross_entropy(ngrams.float(), shares)
 
 
 def greedy_text(scores):
@@ -218,7 +233,7 @@ def held_out_figures(model, corpus, count=240):
         part = rows[i : i + 16]
         seconds = corpus.table["length"].to_numpy()[part].max() / RATE
         audio, texts, labels = make_batch(corpus, seconds, [(row,) for row in part], np.random.default_rng(0))
-        scores, intents = model(audio)
+        scores, intents, _ = model(audio)
         wrong += sum(edit_distance(greedy_text(s), text) for s, text in zip(scores, texts, strict=True))
         letters += sum(map(len, texts))
         right += (intents.argmax(1) == labels).sum().item()
@@ -313,6 +328,7 @@ class Run:
     def __init__(self, args):
         self.args, self.folder = args, args.output
         self.load()
+        self.vectoriser = self.corpus.fit_ngrams()
         torch.manual_seed(0)
         self.model = Pretrainer(len(self.corpus.intents))
         self.fast = torch.compile(self.model, dynamic=False)
@@ -354,14 +370,14 @@ class Run:
             group["lr"] = PEAK_LR * min(1.0, (self.state["step"] + 1) / WARM_UP, max(0.0, left) / DECAY)
         audio, texts, labels = make_batch(self.corpus, seconds, items, self.rng, self.augment)
         with torch.autocast("cpu", torch.bfloat16):
-            letters, intents = self.fast(audio)
-        ctc, intent = losses(letters, intents, texts, labels)
+            scores = self.fast(audio)
+        ctc, intent, ngrams = losses(scores, texts, labels, self.vectoriser)
         self.optimiser.zero_grad(set_to_none=True)
-        (ctc + INTENT_WEIGHTS[left < DECAY] * intent).backward()
+        (ctc + INTENT_WEIGHTS[left < DECAY] * intent + NGRAM_WEIGHT * ngrams).backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         if torch.isfinite(norm):
             self.optimiser.step()
-        self.recent = [*self.recent[-199:], (ctc.item(), intent.item())]
+        self.recent = [*self.recent[-199:], (ctc.item(), intent.item(), ngrams.item())]
         self.state["step"] += 1
         self.state["audio_hours"] += audio.numel() / RATE / 3600
 
@@ -378,9 +394,10 @@ class Run:
             self.state["best"] = score
             self.save("best.pt")
             export(self.model.encoder, self.folder / "encoder")
-        ctc_loss, intent_loss = np.mean(self.recent, axis=0)
+        ctc_loss, intent_loss, ngram_loss = np.mean(self.recent, axis=0)
         row = {key: round(value, 3) for key, value in self.state.items()}
-        row |= {"ctc_loss": round(ctc_loss, 4), "intent_loss": round(intent_loss, 4), "cer": round(cer, 4)}
+        row |= {"ctc_loss": round(ctc_loss, 4), "intent_loss": round(intent_loss, 4)}
+        row |= {"ngram_loss": round(ngram_loss, 4), "cer": round(cer, 4)}
         row |= {"intent": round(intent, 4)} | {key: round(float(value), 4) for key, value in figures.items()}
         row["eval_seconds"] = round(time.time() - began, 1)
         is_new = not (self.folder / "log.csv").exists()
@@ -392,9 +409,9 @@ class Run:
 
     def report(self):
         """Print the progress and the last steps' losses."""
-        ctc, intent = np.mean(self.recent[-25:], axis=0)
+        ctc, intent, ngrams = np.mean(self.recent[-25:], axis=0)
         hours, audio = self.state["hours"], self.state["audio_hours"]
-        line = f"{hours:.3f} h ctc {ctc:.3f} intent {intent:.3f} audio {audio:.1f} h"
+        line = f"{hours:.3f} h ctc {ctc:.3f} intent {intent:.3f} n-grams {ngrams:.3f} audio {audio:.1f} h"
         print(self.state["step"], line, flush=True)
 
     def train(self):

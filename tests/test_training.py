@@ -173,6 +173,7 @@ def test_a_run_leaves_model_extractor_labels_and_figures(run_folder):
         "training_log.csv",
         "training_curves.png",
         "confusion_matrix.png",
+        "validation.png",
     }
     config = json.loads((run_folder / "model" / "config.json").read_text())
     assert config["label2id"] == {"hear_high": 0, "hear_low": 1, "hear_middle": 2, "hear_upper": 3}
