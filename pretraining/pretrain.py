@@ -38,7 +38,7 @@ BATCH_SECONDS = 64
 PEAK_LR = 1.5e-3
 WARM_UP = 300  # steps
 CURRICULUM = ((1100, 2.0), (2400, 3.6))  # until this step, only clips up to so many seconds
-DECAY = 0.25  # the last part of the time budget, in which the learning rate falls to zero
+DECAY = 0.25  # the last part of the steps, in which the learning rate falls to zero
 # The intents' gradient is four times as long as CTC's and drowns it, so it counts little until letters are known.
 INTENT_WEIGHTS = (0.1, 0.3)  # before and during the decay
 NGRAM_WEIGHT = 0.5
@@ -365,7 +365,7 @@ class Run:
 
     def step(self, seconds, items):
         """Take one optimiser step on a batch."""
-        left = 1 - self.state["hours"] / self.args.hours
+        left = 1 - self.state["step"] / self.args.steps
         for group in self.optimiser.param_groups:
             group["lr"] = PEAK_LR * min(1.0, (self.state["step"] + 1) / WARM_UP, max(0.0, left) / DECAY)
         audio, texts, labels = make_batch(self.corpus, seconds, items, self.rng, self.augment)
@@ -415,10 +415,10 @@ class Run:
         print(self.state["step"], line, flush=True)
 
     def train(self):
-        """Train until the time budget, counted over all resumed parts, is spent."""
+        """Train until the steps, counted over all resumed parts, are done."""
         mark = saved = evaluated = time.time()
         self.model.train()
-        while self.state["hours"] < self.args.hours:
+        while self.state["step"] < self.args.steps:
             longest = self.longest()
             self.load()  # each round sees the shards written meanwhile
             for seconds, items in draw_round(self.corpus, self.rng, longest):
@@ -434,7 +434,7 @@ class Run:
                 if now - saved > 150:
                     self.save()
                     saved = time.time()
-                if self.state["hours"] >= self.args.hours or self.longest() != longest:
+                if self.state["step"] >= self.args.steps or self.longest() != longest:
                     break
         self.evaluate()
         self.save()
@@ -448,7 +448,7 @@ def main():
     parser.add_argument("--commands", type=Path, help="real commands, whose left-out part is probed")
     parser.add_argument("--dataset", type=Path, help="bundled dataset, probed from train to validation")
     parser.add_argument("--phrasings", type=Path, help="bundled phrasings, of which only train may occur")
-    parser.add_argument("--hours", type=float, default=1.6, help="time budget")
+    parser.add_argument("--steps", type=int, default=18_000, help="in all parts of a run (default: %(default)s)")
     parser.add_argument("--evaluate-minutes", type=float, default=8)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
