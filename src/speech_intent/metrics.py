@@ -36,7 +36,7 @@ def classification_metrics(y_true: Sequence[int], y_pred: Sequence[int], labels:
             intervals[f"{key}_interval"] = (
                 intervals["accuracy_interval"]
                 if average == "micro" or key == "recall_weighted"  # these are the accuracy under another name
-                else [float(q) for q in np.quantile(resampled[key], (0.025, 0.975))]
+                else np.quantile(resampled[key], (0.025, 0.975)).clip(0, 1).tolist()  # rounding at 1
             )
     by_label = precision_recall_fscore_support(y_true, y_pred, labels=range(len(labels)), zero_division=0)
     per_class = {
