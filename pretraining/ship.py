@@ -100,7 +100,7 @@ def figures() -> str:
     text += "clips;\non 2 CPU cores.\n"
     minutes = {name: load(name)["train_seconds"] / 60 for name in ("digits-small", "commands-small") if load(name)}
     if minutes:
-        text += "Training: " + ", ".join(f"{name} {value:.0f} minutes" for name, value in minutes.items())
+        text += "Training: " + ", ".join(f"{name.split('-')[0]} {value:.0f} minutes" for name, value in minutes.items())
         text += " for all folds.\n"
     if noise := load("noise").get("results"):
         white, pink = count(noise["white"]), count(noise["pink"])
@@ -133,8 +133,8 @@ tags:
 
 A small English speech encoder to be fine-tuned for spoken intent classification on a laptop CPU, offline. It is an
 ordinary Wav2Vec2 checkpoint: seven narrow convolutions with group norm and six pre-norm transformer layers of width
-192. It was pretrained from scratch to write down the characters of what is said (CTC) and to name the intent of
-requests; those two heads are not included.
+192. It was pretrained from scratch to write down the characters of what is said (CTC), to tell which letter n-grams the
+whole request has, and to name its intent; those heads are not included.
 
 ```python
 from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
