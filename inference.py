@@ -21,6 +21,9 @@ def parser() -> argparse.ArgumentParser:
         help=f"(default: {HUB_MODEL}; where the Hub cannot be reached, models/{LOCAL_MODEL.name})",
     )
     p.add_argument("--top-k", type=positive, metavar="K", help="intents to show (default: 3; with --json all)")
+    p.add_argument(
+        "--threshold", type=float, metavar="T", help="answer unknown below this score (default: the model's)"
+    )
     p.add_argument("--json", action="store_true", help="one JSON object a line")
     return p
 
@@ -48,6 +51,8 @@ def main(argv: list[str] | None = None) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    if args.threshold is not None:
+        classifier.threshold = args.threshold
     for file in files:
         try:
             prediction = classifier.predict(file)
@@ -103,16 +108,9 @@ def load_model(name: str | None):
 def as_json(file: str, prediction, model: str, top_k: int | None) -> str:
     """Format one answer as a JSON object on one line."""
     scores = [{"label": label, "score": score} for label, score in prediction.scores[:top_k]]
-    return json.dumps(
-        {
-            "file": file,
-            "label": prediction.label,
-            "score": prediction.score,
-            "scores": scores,
-            "seconds": prediction.seconds,
-            "model": model,
-        }
-    )
+    answer = {"label": prediction.label} if prediction.accepted else {"label": "unknown", "guess": prediction.label}
+    answer |= {"score": prediction.score, "scores": scores, "seconds": prediction.seconds, "model": model}
+    return json.dumps({"file": file} | answer)
 
 
 def as_table(file: str, prediction, model: str, top_k: int) -> str:
@@ -123,7 +121,8 @@ def as_table(file: str, prediction, model: str, top_k: int) -> str:
     rows = [
         f"  {label:<{width}}  {score:6.3f}  {'#' * round(30 * score)}" for label, score in prediction.scores[:top_k]
     ]
-    return "\n".join([f"{printable(file)}  ({prediction.seconds:.2f} s, {model})", *rows])
+    unknown = "" if prediction.accepted else "  unknown; its guesses:\n"
+    return f"{printable(file)}  ({prediction.seconds:.2f} s, {model})\n{unknown}" + "\n".join(rows)
 
 
 if __name__ == "__main__":

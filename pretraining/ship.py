@@ -14,6 +14,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
 from speech_intent import data, evaluate, publish
 from speech_intent.model import SMALL
 from speech_intent.predict import IntentClassifier
@@ -23,7 +25,7 @@ from speech_intent.tables import ROOT
 RESULTS = ROOT / "benchmarks" / "results"
 SCOOTER_NAME = "models/wav2vec2-small-scooter"
 SCOOTER = ROOT / SCOOTER_NAME
-BLOCK = r"(?s)(<!-- figures: pretraining/ship.py -->\n).*?(<!-- end -->)"
+BLOCK = r"(?s)(<!-- {}: pretraining/ship.py -->\n).*?(<!-- end -->)"
 SOURCES = """\
 - Texts: CLINC150 (CC BY 3.0) and banking77 (CC BY 4.0), spoken by eSpeak NG and Flite; 36 hours.
 - People: 70 % of the recordings of Picovoice's wake-word-benchmark (Apache-2.0) and the public-domain words and wake
@@ -113,6 +115,50 @@ def figures() -> str:
         )
         text += f"2.5 s {time['seconds']:.0f} s ({time['steps']} steps).\n"
     return text
+
+
+def evaluation() -> str:
+    """Write what was measured of thresholds on the score and of the intervals themselves."""
+    return "\n".join([*rejection(load("out-of-scope").get("runs", [])), *coverage(load("coverage"))]) or "Not measured."
+
+
+def rejection(runs: list[dict]) -> list[str]:
+    """Write the lines about benchmarks/out_of_scope.py."""
+    if not runs:
+        return []
+    mean = {key: sum(run[key] for run in runs) / len(runs) for key in ("coverage", "accuracy", "accuracy_answered")}
+    total = sum(run["n"] for run in runs)
+    lines = [
+        f"Three times, three of the nine bundled intents were left out of training. Of {total} test clips of the",
+        f"others, {mean['coverage']:.2f} get an answer with a threshold fitted on validation for precision 0.9, and",
+        f"{mean['accuracy_answered']:.3f} of the answers are right ({mean['accuracy']:.3f} without it). Of what should",
+        "be rejected:\n",
+        "| clips | AUROC, mean (lowest) | accepted by mistake, mean (most) |\n|---|---|---|",
+    ]
+    for kind in ("intents left out", "noise", "chords", "knocks"):
+        areas, accepts = ([run[kind][key] for run in runs] for key in ("auroc", "false_accepts"))
+        cells = [f"{kind} ({sum(run[kind]['n'] for run in runs)})"]
+        cells += [f"{np.mean(areas):.3f} ({min(areas):.3f})", f"{np.mean(accepts):.3f} ({max(accepts):.3f})"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, "\n`python benchmarks/out_of_scope.py --output-dir runs/out-of-scope`, seed 0, 2 CPU cores.\n"]
+
+
+def coverage(result: dict) -> list[str]:
+    """Write the lines about benchmarks/interval_coverage.py."""
+    if not result:
+        return []
+    many = [row for row in result["independent clips"] if row["n"] >= 200]
+    lines = [
+        f"How often 95 % intervals hold the true figure ({result['draws']:,} simulated tests a case):\n",
+        "| case | figure | coverage |\n|---|---|---|",
+    ]
+    for name in ("accuracy", "f1_macro", "f1_weighted", "precision_macro"):
+        span = [row[name] for row in many]
+        lines.append(f"| independent clips, n 200 to 1,000 | {name} | {min(span):.3f} to {max(span):.3f} |")
+    for row in result["speakers who differ"]:
+        cells = [f"{row['over speakers']:.3f} drawing speakers, {row['over clips']:.3f} drawing clips"]
+        lines.append(f"| {row['speakers']} speakers who differ, 20 clips each | f1_macro | {cells[0]} |")
+    return [*lines, "\n`python benchmarks/interval_coverage.py --output runs/coverage.json`"]
 
 
 def encoder_card() -> str:
@@ -213,7 +259,11 @@ def main() -> None:
         (SCOOTER / "README.md").write_text(publish.model_card(SCOOTER, SCOOTER_NAME), encoding="utf-8")
         (SMALL / "README.md").write_text(encoder_card(), encoding="utf-8")
         for path in (ROOT / "README.md", ROOT / "pretraining" / "README.md"):
-            text = re.sub(BLOCK, lambda block: block[1] + figures() + block[2], path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
+            for name, write in (("figures", figures), ("evaluation", evaluation)):
+                text = re.sub(
+                    BLOCK.format(name), lambda block, write=write: block[1] + write().rstrip() + "\n" + block[2], text
+                )
             path.write_text(text, encoding="utf-8")
 
 

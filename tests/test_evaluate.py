@@ -1,8 +1,12 @@
 import hashlib
 import json
+import re
+import shutil
 import subprocess
 import sys
+import time
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -44,7 +48,14 @@ def test_the_figures_are_those_of_training(results, run_folder, model_folder, to
 
 
 def test_a_picture_of_the_confusion_matrix_is_written(results):
-    assert {path.name for path in results[0].iterdir()} == {"metrics.json", "predictions.csv", "confusion_matrix.png"}
+    assert {path.name for path in results[0].iterdir()} == {
+        "metrics.json",
+        "predictions.csv",
+        "confusion_matrix.png",
+        "by_duration.png",
+        "reliability.png",
+        "report.html",
+    }
     assert (results[0] / "confusion_matrix.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -111,3 +122,55 @@ def test_wrong_usage_is_status_2(capsys, arguments):
         evaluate.main(arguments)
     assert stop.value.code == 2
     assert "usage: python -m speech_intent.evaluate" in capsys.readouterr().err
+
+
+def test_the_report_is_one_page_that_fetches_nothing(results):
+    page = (results[0] / "report.html").read_text(encoding="utf-8")
+    result = json.loads((results[0] / "metrics.json").read_text())
+    assert f"{100 * result['accuracy']:.1f} %" in page and page.count("data:image/png;base64,") == 3
+    assert not re.search(r"(?:src|href)\s*=\s*[\"'](?!data:)|@import|url\(|<script", page)
+    assert "$" not in page
+
+
+def test_several_models_are_compared_on_the_same_clips(model_folder, tone_folder, tmp_path, capsys):
+    other, out = tmp_path / "other", tmp_path / "out"
+    shutil.copytree(model_folder, other)
+    models = ["--model", model_folder, other, "--data", tone_folder, "--output-dir", out]
+    assert evaluate.main([str(option) for option in models]) == 0
+    table = pd.read_csv(out / "comparison.csv", index_col=0)
+    assert list(table.index) == [str(model_folder), str(other)]
+    assert table["p"].iloc[1] == 1.0 and table["only_best"].iloc[1] == 0
+    assert "only_this" in capsys.readouterr().out and len(list(out.glob("*/report.html"))) == 2
+
+
+def test_models_with_splits_of_their_own_are_not_compared(model_folder, write_folder, tmp_path, capsys):
+    other, folder = tmp_path / "other", write_folder(tmp_path / "data", 8)
+    shutil.copytree(model_folder, other)
+    (other / "training.json").write_text('{"seed": 7}')
+    options = ["--data", folder, "--output-dir", tmp_path / "out"]
+    assert evaluate.main([str(option) for option in ["--model", model_folder, other, *options]]) == 1
+    assert "not scored on the same clips; add --seed" in capsys.readouterr().err
+
+
+def test_robustness_is_scored_under_every_condition(model_folder, tone_folder, tmp_path):
+    options = ["--model", model_folder, "--data", tone_folder, "--output-dir", tmp_path, "--robustness"]
+    assert evaluate.main([str(option) for option in options]) == 0
+    table = pd.read_csv(tmp_path / "robustness.csv", index_col=0)
+    result = json.loads((tmp_path / "metrics.json").read_text())
+    assert len(table) == 11 and table["accuracy"]["clean"] == result["accuracy"] and set(table["n"]) == {result["n"]}
+    assert "by condition" in (tmp_path / "report.html").read_text()
+
+
+def test_ten_thousand_clips_are_written_up_in_seconds(tmp_path):
+    rng, labels = np.random.default_rng(0), [f"intent_{i:02d}" for i in range(14)]
+    scores = rng.dirichlet(np.full(14, 0.2), 10_000)
+    guesses = scores.argmax(axis=1)
+    truth = np.where(rng.random(10_000) < 0.8, guesses, rng.integers(0, 14, 10_000))
+    names = np.array(labels)
+    answers = {"file_name": [f"{i}.wav" for i in range(10_000)], "intent": names[truth], "predicted": names[guesses]}
+    answers |= {"score": scores.max(axis=1), "accepted": True, "speaker": [f"s{i % 60}" for i in range(10_000)]}
+    answers |= {"seconds": rng.uniform(1, 6, 10_000)} | {label: scores[:, i] for i, label in enumerate(labels)}
+    began = time.process_time()
+    result = evaluate.write_results(pd.DataFrame(answers), labels, tmp_path, {"threshold": None})
+    assert time.process_time() - began < 20
+    assert result["n"] == 10_000 and result["bootstrap"] == "over 60 speakers"

@@ -192,3 +192,13 @@ def test_the_program_keeps_stdout_to_answers_and_stderr_to_one_line_a_problem(cl
     assert len(lines) == 3
     for line, problem, path in zip(lines, problems, (gone, silent, cut), strict=True):
         assert line.startswith(problem.format(path))
+
+
+def test_below_the_threshold_the_answer_is_unknown(run, clip):
+    _, sure, _ = run(clip, "--json")
+    status, unsure, _ = run(clip, "--json", "--threshold", "1.01")
+    sure, unsure = json.loads(sure), json.loads(unsure)
+    assert status == 0 and unsure["label"] == "unknown" and unsure["guess"] == sure["label"]
+    assert unsure["score"] == sure["score"] and "guess" not in sure
+    heading = "\n  unknown; its guesses:\n"
+    assert heading in run(clip, "--threshold", "1.01")[1] and heading not in run(clip, "--threshold", "0")[1]

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binom
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
 from speech_intent import metrics
@@ -115,6 +116,12 @@ def test_accuracy_is_counted_by_group():
     assert table.loc["x", ["low", "high"]].tolist() == metrics.wilson_interval(1, 2)
 
 
+@pytest.mark.parametrize("seconds", [[1.0] * 8, [1, 2, 3, 4, 5, 6, 7, 8], [1, 1, 1, 1, 1, 1, 2, 3], [0.04] * 7 + [2]])
+def test_every_clip_falls_into_one_group_of_length(seconds):
+    table = metrics.accuracy_by_length(pd.DataFrame({"intent": "a", "predicted": "a", "seconds": seconds}))
+    assert table["n"].sum() == 8 and 1 <= len(table) <= 4
+
+
 def test_a_model_that_knows_nothing_scores_0():
     result = metrics.classification_metrics([0, 1], [1, 0], LABELS[:2])
     assert (result["accuracy"], result["f1_macro"], result["precision_weighted"]) == (0, 0, 0)
@@ -126,3 +133,48 @@ def test_the_evaluate_metric_works_offline_and_agrees():
     expected = metrics.classification_metrics(truth, predicted, LABELS[:3])
     assert scores == pytest.approx({name: expected[name] for name in scores})
     assert set(scores) == {"accuracy", "f1_micro", "f1_macro", "f1_weighted"}
+
+
+def test_the_bootstrap_over_speakers_is_wider_where_speakers_differ():
+    truth = [0, 1] * 100
+    guesses = [0, 1] * 50 + [1, 0] * 50  # the second half of the speakers is never understood
+    speakers = [f"speaker {i // 10}" for i in range(200)]
+    alone = metrics.classification_metrics(truth, guesses, LABELS)
+    grouped = metrics.classification_metrics(truth, guesses, LABELS, speakers)
+    assert alone["bootstrap"] == "over clips" and grouped["bootstrap"] == "over 20 speakers"
+    width = {name: np.ptp(result["f1_macro_interval"]) for name, result in {"a": alone, "g": grouped}.items()}
+    assert width["g"] > 2.5 * width["a"]
+
+
+def test_few_speakers_make_an_unreliable_interval_and_unknown_ones_none():
+    few = metrics.classification_metrics([0, 1, 0, 1], [0, 1, 1, 1], LABELS, ["a", "a", "b", "b"])
+    assert few["bootstrap"] == "over 2 speakers, too few for a reliable interval"
+    assert metrics.classification_metrics([0, 1], [0, 1], LABELS, ["a", ""])["bootstrap"] == "over clips"
+
+
+def test_mcnemar_by_hand():
+    first = [1] * 8 + [0] * 2 + [1] * 5
+    second = [0] * 8 + [1] * 2 + [1] * 5
+    found = metrics.mcnemar(first, second)
+    assert (found["only_first"], found["only_second"]) == (8, 2)
+    assert found["p"] == pytest.approx(2 * (1 + 10 + 45) / 2**10)
+    assert metrics.mcnemar(first, first)["p"] == 1.0
+
+
+@pytest.mark.parametrize("n", [200, 400, 1_000])
+@pytest.mark.parametrize("accuracy", [0.5, 0.6, 0.7, 0.8, 0.9, 0.95])
+def test_wilson_intervals_hold_the_truth_in_95_of_100_tests(n, accuracy):
+    counts = np.arange(n + 1)  # every outcome by its probability: no simulation needed
+    low, high = np.transpose([metrics.wilson_interval(int(k), n) for k in counts])
+    held = binom.pmf(counts, n, accuracy)[(low <= accuracy) & (accuracy <= high)].sum()
+    assert 0.93 <= held <= 0.97
+
+
+def test_bootstrap_intervals_hold_the_truth_in_95_of_100_tests():
+    rng, held, draws, accuracy = np.random.default_rng(0), 0, 200, 0.8
+    for seed in range(draws):  # three intents, wrong answers even: the expected macro F1 is the accuracy
+        truth = np.arange(300) % 3
+        predicted = np.where(rng.random(300) < accuracy, truth, (truth + rng.integers(1, 3, 300)) % 3)
+        low, high = metrics.classification_metrics(truth, predicted, LABELS[:3], seed=seed)["f1_macro_interval"]
+        held += low <= accuracy <= high
+    assert 0.92 <= held / draws <= 0.98  # a standard error of 200 draws is 0.015; benchmarks/ has many more

@@ -120,3 +120,7 @@ def test_the_cards_are_what_the_stored_results_say(ship):
 @pytest.mark.parametrize("path", [PRETRAINING / "README.md", ROOT / "README.md"], ids=["pretraining", "main"])
 def test_the_readmes_hold_the_same_table(ship, path):
     assert ship.figures() in path.read_text(encoding="utf-8")
+
+
+def test_the_readme_holds_what_was_measured_of_thresholds_and_intervals(ship):
+    assert ship.evaluation() in (ROOT / "README.md").read_text(encoding="utf-8")

@@ -157,7 +157,7 @@ def test_notebooks_run_in_order_on_a_folder_of_ones_own(tmp_path, write_folder, 
     assert trained["n"] == (table["split"] == "test").sum()
 
     third = execute(NAMES[2], data=data, model=os.path.relpath(run / "model", FOLDER), output_dir=str(scores))
-    assert pictures(third) == 1
+    assert pictures(third) == 4
     scored = json.loads((scores / "metrics.json").read_text())
     assert {key: scored[key] for key in ("n", "correct", "confusion")} == {
         key: trained[key] for key in ("n", "correct", "confusion")

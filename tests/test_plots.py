@@ -25,7 +25,11 @@ def test_every_picture_is_written_as_png(tmp_path, log):
 
 def test_the_confusion_matrix_shows_its_counts():
     ax = plots.confusion_matrix([[12, 1], [0, 7]], ["on", "off"]).axes[0]
-    assert {(*text.get_position(), text.get_text()) for text in ax.texts} == {(0, 0, "12"), (1, 0, "1"), (1, 1, "7")}
+    assert {(*text.get_position(), text.get_text()) for text in ax.texts} == {
+        (0, 0, "12\n92%"),
+        (1, 0, "1\n8%"),
+        (1, 1, "7\n100%"),
+    }
     assert [label.get_text() for label in ax.get_yticklabels()] == ["on", "off"]
 
 
@@ -41,3 +45,10 @@ def test_a_player_refers_to_its_clip_and_does_not_embed_it(tmp_path, monkeypatch
     html = plots.player({"bytes": None, "path": str(tmp_path / "clips" / "two words.wav")})._repr_html_()
     assert 'src="../clips/two%20words.wav"' in html
     assert "base64" not in html
+
+
+def test_accuracy_is_drawn_from_top_to_bottom():
+    table = pd.DataFrame({"accuracy": [0.5, 0.9], "low": [0.2, 0.8], "high": [0.8, 1.0], "n": [6, 40]}, ["ann", "ben"])
+    ax = plots.accuracy(table, "by speaker").axes[0]
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["ann (6)", "ben (40)"]
+    assert list(ax.get_yticks()) == [1, 0]

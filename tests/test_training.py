@@ -173,6 +173,8 @@ def test_a_run_leaves_model_extractor_labels_and_figures(run_folder):
         "training_log.csv",
         "training_curves.png",
         "confusion_matrix.png",
+        "reliability.png",
+        "report.html",
         "validation.png",
     }
     config = json.loads((run_folder / "model" / "config.json").read_text())
@@ -195,7 +197,11 @@ def test_metrics_json_has_every_figure_in_both_places(run_folder, tone_folder):
 def test_predictions_are_listed_clip_by_clip(run_folder):
     rows = pd.read_csv(run_folder / "predictions.csv")
     result = json.loads((run_folder / "metrics.json").read_text())
-    assert list(rows) == ["file_name", "intent", "predicted", "score"]
+    columns = ["file_name", "intent", "predicted", "score", "accepted", "speaker", "seconds"]
+    assert list(rows) == [*columns, *(f"p_{name}" for name in sorted(TONES))] and rows["accepted"].all()
+    assert np.allclose(rows[sorted(TONES)].sum(axis=1), 1) and np.allclose(
+        rows[sorted(TONES)].max(axis=1), rows["score"]
+    )
     assert (rows["intent"] == rows["predicted"]).sum() == result["correct"]
     assert rows["score"].between(0.25, 1).all()
 
@@ -296,3 +302,21 @@ def test_two_processes_train_one_model(tmp_path, options):
     result = json.loads((tmp_path / "metrics.json").read_text())
     assert (result["n"], result["steps"]) == (16, 2)  # 16 clips, 4 clips in each of two processes
     assert not (tmp_path / "checkpoints").exists()
+
+
+def test_temperature_and_threshold_are_fitted_on_validation_and_saved(tmp_path, splits, encoders, numbers):
+    training.fine_tune(encoders["wav2vec2_layer"], splits, numbers(epochs=3, target_precision=0.9), tmp_path / "run")
+    config = AutoConfig.from_pretrained(tmp_path / "run" / "model")
+    assert 0.5 <= config.calibration_temperature <= 20 and 0 <= config.rejection_threshold <= 1
+    assert IntentClassifier.from_pretrained(tmp_path / "run" / "model").threshold == config.rejection_threshold
+
+
+def test_dividing_the_head_by_the_temperature_scales_every_logit(encoders):
+    classifier, _ = model.build_model(encoders["wav2vec2_layer"], sorted(TONES))
+    before = classifier.classifier.weight.detach().clone()
+    logits = np.array([[9.0, 0, 0, 0], [9.0, 0, 0, 0], [0, 9.0, 0, 0]])
+    training.calibrate(classifier, logits, np.array([0, 1, 1]), None)
+    temperature = classifier.config.calibration_temperature
+    assert temperature > 1.5  # one in three sure answers is wrong
+    torch.testing.assert_close(classifier.classifier.weight * temperature, before)
+    assert not hasattr(classifier.config, "rejection_threshold")

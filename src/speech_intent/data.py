@@ -3,6 +3,7 @@
 Waveforms stay in their files until they are needed.
 """
 
+import hashlib
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,7 +73,17 @@ def assign_splits(table: pd.DataFrame, seed: int = 0, recipe: Recipe = PLAIN) ->
     if "validation" not in set(table["split"]):
         validation = _hold_out(table, "validation", recipe.validation_share, seed, recipe.by_speaker)
         how += f"; validation {validation} of train"
-    return table, how
+    return table, how + _shared(table)
+
+
+def _shared(table: pd.DataFrame) -> str:
+    """Warn of what stands on both sides of the test: its figure says less about what is new."""
+    shared = []
+    for column, what in (("speaker", "speakers"), ("text", "phrasings")):
+        if column in table:
+            train, test = (set(table.loc[table["split"] == split, column]) - {""} for split in ("train", "test"))
+            shared += [f"{len(train & test)} of {len(test)} {what}"] if train & test else []
+    return f"; WARNING: test shares {' and '.join(shared)} with train" if shared else ""
 
 
 def _hold_out(table: pd.DataFrame, split: str, share: float, seed: int, by_speaker: bool) -> str:
@@ -130,6 +141,15 @@ def to_datasets(table: pd.DataFrame, clips: "Dataset") -> "DatasetDict":
     clips = clips.add_column("seconds", list(table["seconds"]), feature=Value("float32"))
     clips = clips.add_column("speaker", list(table["speaker"]), feature=Value("string"))
     return DatasetDict({split: clips.select(np.flatnonzero(table["split"] == split)) for split in SPLITS})
+
+
+def facts(splits: "DatasetDict") -> dict:
+    """Say for a record which clips these are: numbers of known speakers, and a hash of the list with its labels."""
+    rows = []
+    for split, table in splits.items():
+        rows += [f"{split} {name} {label}" for name, label in zip(table["file_name"], table["label"], strict=True)]
+    speakers = {f"speakers_{split}": len(set(splits[split]["speaker"]) - {""}) for split in ("train", "test")}
+    return speakers | {"data_hash": hashlib.sha256("\n".join(sorted(rows)).encode()).hexdigest()[:16]}
 
 
 def summary(splits: "DatasetDict") -> pd.DataFrame:

@@ -14,11 +14,14 @@ AVERAGES = ("micro", "macro", "weighted")
 DRAWS = 2_000  # bootstrap samples
 
 
-def classification_metrics(y_true: Sequence[int], y_pred: Sequence[int], labels: Sequence[str], seed: int = 0) -> dict:
+def classification_metrics(
+    y_true: Sequence[int], y_pred: Sequence[int], labels: Sequence[str], speakers: Sequence[str] = (), seed: int = 0
+) -> dict:
     """Score predictions of one label a clip: label ids (n,), n at least 1, with their names in the order of the ids.
 
     Gives `n`, `correct`, `accuracy`, {`precision`,`recall`,`f1`}_{`micro`,`macro`,`weighted`}, for each figure `x` its
-    95 % interval `x_interval` ([low, high]: Wilson's for accuracy and what equals it, else bootstrap over clips),
+    95 % interval `x_interval` ([low, high]: Wilson's for accuracy and what equals it, else bootstrap over clips, or
+    over speakers where all are known), `bootstrap` (which of the two, and a warning where speakers are few),
     `per_class` ({label: {precision, recall, f1, support}}) and `confusion` (rows truth, columns prediction). With one
     label a clip, micro precision, recall and F1 equal the accuracy: each wrong answer is one false positive and one
     false negative. A division by zero counts as 0; a label neither spoken nor predicted stays out of the macro average.
@@ -26,7 +29,7 @@ def classification_metrics(y_true: Sequence[int], y_pred: Sequence[int], labels:
     matrix = confusion_matrix(y_true, y_pred, labels=range(len(labels)))  # (n_labels, n_labels)
     n, correct = int(matrix.sum()), int(np.trace(matrix))
     figures, intervals = {"accuracy": correct / n}, {"accuracy_interval": wilson_interval(correct, n)}
-    draws = np.random.default_rng(seed).multinomial(n, matrix.ravel() / n, DRAWS).reshape(DRAWS, *matrix.shape)
+    draws, how = resample(np.asarray(y_true), np.asarray(y_pred), matrix, speakers, np.random.default_rng(seed))
     resampled = averages(draws)
     for average in AVERAGES:
         scores = precision_recall_fscore_support(y_true, y_pred, average=average, zero_division=0)
@@ -43,7 +46,36 @@ def classification_metrics(y_true: Sequence[int], y_pred: Sequence[int], labels:
         label: {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(s)}
         for label, p, r, f, s in zip(labels, *by_label, strict=True)
     }
-    return {"n": n, "correct": correct, **figures, **intervals, "per_class": per_class, "confusion": matrix.tolist()}
+    found = {"n": n, "correct": correct, **figures, **intervals, "bootstrap": how}
+    return found | {"per_class": per_class, "confusion": matrix.tolist()}
+
+
+def resample(y_true, y_pred, matrix, speakers, rng) -> tuple[np.ndarray, str]:
+    """Draw confusion matrices (n_draws, n_labels, n_labels) by the bootstrap, and say over what.
+
+    Over clips, the matrix itself can be drawn, which costs the same for any n; over speakers, whole matrices of theirs.
+    """
+    names, n = sorted(set(speakers)), len(y_true)
+    if len(names) < 2 or "" in names:
+        return rng.multinomial(n, matrix.ravel() / n, DRAWS).reshape(DRAWS, *matrix.shape), "over clips"
+    own = np.zeros((len(names), *matrix.shape))
+    np.add.at(own, (np.searchsorted(names, np.asarray(speakers, dtype=object).astype(str)), y_true, y_pred), 1)
+    times = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), DRAWS)  # (n_draws, n_speakers)
+    warning = "" if len(names) >= 10 else ", too few for a reliable interval"
+    return np.tensordot(times, own, axes=1), f"over {len(names)} speakers{warning}"
+
+
+def mcnemar(right_a: Sequence[bool], right_b: Sequence[bool]) -> dict:
+    """Test whether two models differ on the same clips: exact McNemar test (1947, Psychometrika 12).
+
+    Gives `only_first` and `only_second` (clips that one alone answered rightly) and the two-sided `p`.
+    """
+    from scipy.stats import binomtest
+
+    a, b = np.asarray(right_a, bool), np.asarray(right_b, bool)
+    first, second = int((a & ~b).sum()), int((~a & b).sum())
+    p = binomtest(first, first + second).pvalue if first + second else 1.0
+    return {"only_first": first, "only_second": second, "p": float(p)}
 
 
 def averages(matrices: np.ndarray) -> dict[str, np.ndarray]:
@@ -79,6 +111,16 @@ def accuracy_by(predictions: "pd.DataFrame", columns: Sequence[str]) -> "pd.Data
     table = right.groupby([predictions[column] for column in columns]).agg(correct="sum", n="size", accuracy="mean")
     table[["low", "high"]] = [wilson_interval(*counts) for counts in zip(table["correct"], table["n"], strict=True)]
     return table
+
+
+def accuracy_by_length(predictions: "pd.DataFrame") -> "pd.DataFrame":
+    """Count right answers by `seconds`, in four groups of about as many clips."""
+    import pandas as pd
+
+    seconds = predictions["seconds"].astype(float)
+    edges = np.unique(np.quantile(seconds, (0.25, 0.5, 0.75)).round(1))
+    groups = pd.cut(seconds, [-0.1, *edges[edges < seconds.max()], np.ceil(10 * seconds.max() + 1) / 10])
+    return accuracy_by(predictions.assign(seconds=groups), ["seconds"])
 
 
 def intent_metric() -> "evaluate.Metric":

@@ -66,7 +66,7 @@ def answers(waveforms: Sequence[np.ndarray], lines: Sequence[str]) -> Figure:
 
 
 def confusion_matrix(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> Figure:
-    """Draw counts by truth (rows) and prediction (columns), coloured by the share of the row."""
+    """Draw counts by truth (rows) and prediction (columns), each with its share of the row, which colours it."""
     matrix = np.asarray(matrix)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     size = 0.55 * len(labels) + 2.5
@@ -74,11 +74,37 @@ def confusion_matrix(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> 
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (i, j), n in np.ndenumerate(matrix):
         if n:
-            ax.text(j, i, str(n), ha="center", va="center", color="white" if shares[i, j] > 0.5 else "black")
+            text, color = f"{n}\n{shares[i, j]:.0%}", "white" if shares[i, j] > 0.5 else "black"
+            ax.text(j, i, text, ha="center", va="center", color=color, fontsize=8)
     ticks = range(len(labels))
     ax.set_xticks(ticks, labels, rotation=45, ha="right")
     ax.set_yticks(ticks, labels)
     ax.set(xlabel="predicted", ylabel="spoken", title="Clips by intent")
+    return figure
+
+
+def reliability(table: pd.DataFrame) -> Figure:
+    """Draw how often answers were right against how sure they sounded, from `calibration.reliability`."""
+    figure, ax = plt.subplots(figsize=(4.5, 4.5), dpi=DPI, layout="constrained")
+    ax.plot([0, 1], [0, 1], ":", color="gray", label="as sure as right")
+    errors = [table["accuracy"] - table["low"], table["high"] - table["accuracy"]]
+    ax.errorbar(table["score"], table["accuracy"], errors, fmt="o-", color=BLUE, capsize=3, label="answers, 95 %")
+    for score, accuracy, n in table[["score", "accuracy", "n"]].itertuples(index=False):
+        ax.annotate(f"{n:.0f}", (score, accuracy), xytext=(6, -12), textcoords="offset points", fontsize=8)
+    ax.set(xlabel="score", ylabel="share that is right", title="Reliability", xlim=(0, 1.02), ylim=(0, 1.02))
+    ax.legend(loc="upper left")
+    return figure
+
+
+def accuracy(table: pd.DataFrame, title: str) -> Figure:
+    """Draw accuracy with its interval by group, a line each from top to bottom, from `metrics.accuracy_by`."""
+    figure, ax = plt.subplots(figsize=(7, 1 + 0.28 * len(table)), dpi=DPI, layout="constrained")
+    rows = range(len(table))[::-1]
+    errors = [table["accuracy"] - table["low"], table["high"] - table["accuracy"]]
+    ax.errorbar(table["accuracy"], rows, xerr=errors, fmt="o", color=BLUE, ecolor=SKY, capsize=2)
+    ax.set_yticks(rows, [f"{name} ({n})" for name, n in zip(table.index, table["n"], strict=True)])
+    ax.set(title=title, xlabel="accuracy, 95 % interval", xlim=(0, 1.02))
+    ax.grid(axis="x", alpha=0.3)
     return figure
 
 

@@ -27,6 +27,7 @@ class Prediction:
     score: float  # its probability by the model, 0..1
     scores: tuple[tuple[str, float], ...]  # (intent, score) of every intent, best first
     seconds: float  # duration of the clip
+    accepted: bool = True  # whether the score reaches the model's threshold, if it has one
 
 
 class IntentClassifier:
@@ -37,6 +38,7 @@ class IntentClassifier:
         self.labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
         cap = float(getattr(model.config, "max_seconds", None) or MAX_SECONDS)
         self.max_seconds = features.longest(extractor, cap)
+        self.threshold = getattr(model.config, "rejection_threshold", None)  # below it, an answer is not accepted
         self._rule = features.padding_rule(model.config)
 
     @classmethod
@@ -105,4 +107,4 @@ class IntentClassifier:
         exp = np.exp(logits - logits.max())
         scores = exp / exp.sum()
         ranked = tuple((self.labels[i], float(scores[i])) for i in np.argsort(-scores, kind="stable"))
-        return Prediction(*ranked[0], ranked, seconds)
+        return Prediction(*ranked[0], ranked, seconds, self.threshold is None or ranked[0][1] >= self.threshold)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+PROTOCOLS = ("given", "random", "speaker", "kfold", "leave-one-speaker-out")
+
 
 def _number(default, meaning: str):
     return field(default=default, metadata={"help": meaning})
@@ -38,6 +40,9 @@ class Hyperparameters:
     augment: bool = _number(True, "change speed, noise and level of training clips")
     spec_augment: bool = _number(True, "mask spans of time in the encoder's features in training")
     class_weights: bool = _number(False, "weigh each intent by the inverse of its share of the clips")
+    target_precision: float | None = _number(
+        None, "reject answers below a score, fitted on validation, from which on this share is right (default: none)"
+    )
     seed: int = _number(0, "of the split, the weights and the order of clips")
 
     def __post_init__(self):

@@ -2,9 +2,10 @@
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from .recipes import PLAIN, Hyperparameters, Recipe, add_data_options, chosen_recipe
+from .recipes import PLAIN, PROTOCOLS, Hyperparameters, Recipe, add_data_options, chosen_recipe
 
 
 def run(
@@ -16,19 +17,25 @@ def run(
     `metrics.json` (copied into `model/` too, and returned), `predictions.csv`, `training_log.csv` and pictures. Under
     torchrun the processes beside the main one return an empty dict. Raises `DataError`, `ModelError`, FileExistsError.
     """
-    import pandas as pd
-
     from . import data as data_module
-    from . import evaluate, plots, training
-    from .predict import IntentClassifier
+    from . import training
 
-    output_dir = Path(output_dir)
-    training.check_output(output_dir, resume)
+    training.check_output(Path(output_dir), resume)
     splits, how = data_module.load_data(data, numbers.seed, recipe)
     if training.is_main_process():
         print(data_module.summary(splits).to_string(), f"Split: {how}", sep="\n", flush=True)
         if recipe.note:
             print(f"Note: {recipe.note}", flush=True)
+    return run_splits(splits, how, encoder, Path(output_dir), numbers, resume, replace(recipe, data=str(data)))
+
+
+def run_splits(splits, how: str, encoder: str, output_dir: Path, numbers, resume: bool, recipe: Recipe) -> dict:
+    """Do what `run` does from tables on."""
+    import pandas as pd
+
+    from . import data, evaluate, plots, training
+    from .predict import IntentClassifier
+
     record = training.fine_tune(encoder, splits, numbers, output_dir, resume)
     if not training.is_main_process():
         return {}
@@ -36,7 +43,8 @@ def run(
     plots.save(plots.training_curves(log, numbers.metric), output_dir / "training_curves.png")
     classifier = IntentClassifier.from_pretrained(output_dir / "model")
     plots.save(plots.answers(*evaluate.examples(classifier, splits["validation"])), output_dir / "validation.png")
-    record |= {"data": str(data), "config": recipe.config, "note": recipe.note, "split": f"test ({how})"}
+    record |= {"data": recipe.data, "config": recipe.config, "note": recipe.note, "split": f"test ({how})"}
+    record |= data.facts(splits)
     result = evaluate.evaluate_model(classifier, splits["test"], output_dir, record)
     shutil.copy(output_dir / "metrics.json", output_dir / "model")
     return result
@@ -68,6 +76,10 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--output-dir", required=True, type=Path, help="gets model/, metrics.json, predictions.csv")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in OUTPUT_DIR")
+    parser.add_argument("--protocol", choices=PROTOCOLS, help="train and score several splits, and print their spread")
+    parser.add_argument("--folds", type=int, default=5, help="of the protocol kfold (default: %(default)s)")
+    parser.add_argument("--seeds", default="0", help="of the protocol, such as 0,1,2 (default: %(default)s)")
+    parser.add_argument("--keep-weights", action="store_true", help="keep the model of every fold")
     try:
         parser.set_defaults(**chosen_recipe(parser.parse_known_args(argv)[0]).numbers)
         numbers, args, unknown = parser.parse_args_into_dataclasses(argv, return_remaining_strings=True)
@@ -81,6 +93,23 @@ def main(argv: list[str] | None = None) -> int:
     encoders = args.encoder or [recipe.encoder]
     options = {"data": recipe.data, "numbers": numbers, "resume": args.resume, "recipe": recipe}
     try:
+        if args.protocol:
+            from . import protocols
+
+            seeds = [int(seed) for seed in args.seeds.split(",")]
+            experiment = {"protocol": args.protocol, "n_folds": args.folds, "seeds": seeds}
+            for encoder in encoders:
+                out = args.output_dir / Path(encoder).name if len(encoders) > 1 else args.output_dir
+                results = protocols.run(
+                    **experiment,
+                    encoder=encoder,
+                    output_dir=out,
+                    keep_weights=args.keep_weights,
+                    numbers=numbers,
+                    recipe=recipe,
+                )
+                print(protocols.describe(results))
+            return 0
         if len(encoders) > 1:
             compare(encoders, args.output_dir, **options)
             return 0

@@ -9,12 +9,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 import torch
+from scipy.special import softmax
 from tqdm import tqdm
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from . import metrics, model
+from . import calibration, metrics, model
 from .features import Collator
 from .recipes import Hyperparameters
 
@@ -62,6 +64,10 @@ class SpeechTrainer(Trainer):
             return super().get_eval_dataloader(eval_dataset)
         finally:
             self.data_collator = training_collator
+
+    def get_test_dataloader(self, test_dataset):
+        """Load clips to be predicted in the same way."""
+        return self.get_eval_dataloader(test_dataset)
 
 
 def training_arguments(numbers: Hyperparameters, output_dir: Path, n_train: int, equal: bool) -> TrainingArguments:
@@ -153,6 +159,8 @@ def fine_tune(
     trainer = build_trainer(classifier, extractor, splits, numbers, output_dir / "checkpoints")
     began = time.perf_counter()
     trainer.train(resume_from_checkpoint=last_checkpoint(output_dir / "checkpoints") if resume else None)
+    answers = trainer.predict(trainer.eval_dataset)
+    calibrate(classifier, answers.predictions, answers.label_ids, numbers.target_precision)
     used = {"learning_rate": trainer.args.learning_rate, "epochs": trainer.args.num_train_epochs, "freeze": frozen}
     record = {
         "encoder": str(encoder),
@@ -169,6 +177,22 @@ def fine_tune(
         save_model(classifier, extractor, record, output_dir / "model")
         shutil.rmtree(output_dir / "checkpoints", ignore_errors=True)
     return record
+
+
+def calibrate(classifier, logits: np.ndarray, labels: np.ndarray, target_precision: float | None) -> None:
+    """Fit temperature and threshold on validation logits (n, n_labels); fold the one into the head, note the other.
+
+    Weight and bias divided by T make the scores of every loader probabilities, transformers.pipeline's included.
+    """
+    temperature = calibration.fit_temperature(logits, labels)
+    with torch.no_grad():
+        classifier.classifier.weight /= temperature
+        classifier.classifier.bias /= temperature
+    classifier.config.calibration_temperature = temperature
+    if target_precision is not None:
+        scores = softmax(logits / temperature, axis=1)
+        right = scores.argmax(axis=1) == labels
+        classifier.config.rejection_threshold = calibration.fit_threshold(scores.max(axis=1), right, target_precision)
 
 
 def is_main_process() -> bool:
