@@ -1,10 +1,12 @@
 """Say what a speaker wants: `python inference.py clip.wav`. Audio in, intent out, no transcription in between."""
 
 import argparse
+import contextlib
 import json
 import logging
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 HUB_MODEL = "MuhammadIqbalBazmi/wav2vec2-base-intent-classification-ori"
@@ -25,6 +27,12 @@ def parser() -> argparse.ArgumentParser:
         "--threshold", type=float, metavar="T", help="answer unknown below this score (default: the model's)"
     )
     p.add_argument("--json", action="store_true", help="one JSON object a line")
+    p.add_argument(
+        "--engine",
+        choices=["auto", "onnx", "torch"],
+        default="auto",
+        help="onnx: what `python -m speech_intent.export` wrote; torch: the reference (default: onnx if there)",
+    )
     return p
 
 
@@ -47,26 +55,52 @@ def main(argv: list[str] | None = None) -> int:
     if not files:
         return 1
     try:
-        classifier = load_model(args.model)
+        classifier = load_model(args.model, args.engine, parallel=len(files) > 1)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     if args.threshold is not None:
         classifier.threshold = args.threshold
-    for file in files:
-        try:
-            prediction = classifier.predict(file)
-        except AudioError as error:
-            print(f"error: {error}", file=sys.stderr)
-            failed = True
-            continue
-        print(
-            as_json(file, prediction, classifier.name, args.top_k)
-            if args.json
-            else as_table(file, prediction, classifier.name, args.top_k or 3),
-            flush=True,
-        )
+    with contextlib.closing(answers(classifier, files)) as results:
+        for file, prediction in results:
+            if isinstance(prediction, AudioError):
+                from tqdm import tqdm
+
+                tqdm.write(f"error: {prediction}", file=sys.stderr)  # above the bar, if there is one
+                failed = True
+                continue
+            print(
+                as_json(file, prediction, classifier.name, args.top_k)
+                if args.json
+                else as_table(file, prediction, classifier.name, args.top_k or 3),
+                flush=True,
+            )
     return 1 if failed else 0
+
+
+def answers(classifier, files: list[str]) -> Iterator[tuple]:
+    """Yield (file, its prediction or AudioError) in the order of the files; many are answered at once, on all cores."""
+    from speech_intent.audio import AudioError
+
+    def answer(file: str):
+        try:
+            return classifier.predict(file)
+        except AudioError as error:
+            return error
+
+    if len(files) == 1:
+        yield files[0], answer(files[0])
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    from tqdm import tqdm
+
+    pool = ThreadPoolExecutor(os.cpu_count() if classifier.engine == "onnx" else 1)
+    off = True if sys.stdout.isatty() else None  # None: where stderr is no terminal
+    try:
+        yield from zip(files, tqdm(pool.map(answer, files), total=len(files), unit="clip", disable=off), strict=True)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def audio_files(names: list[str]) -> tuple[list[str], bool]:
@@ -91,18 +125,18 @@ def audio_files(names: list[str]) -> tuple[list[str], bool]:
     return files, failed
 
 
-def load_model(name: str | None):
+def load_model(name: str | None, engine: str = "auto", parallel: bool = False):
     """Load the named model or, if none is named, the published one, or else the one in `models/`."""
     from speech_intent.hub import HubUnreachable
     from speech_intent.predict import IntentClassifier
 
     if name is not None:
-        return IntentClassifier.from_pretrained(name)
+        return IntentClassifier.from_pretrained(name, engine, parallel)
     try:
-        return IntentClassifier.from_pretrained(HUB_MODEL)
+        return IntentClassifier.from_pretrained(HUB_MODEL, engine, parallel)
     except HubUnreachable as error:
         print(f"note: {error.args[0].split(';')[0]}; answering with {LOCAL_MODEL}", file=sys.stderr)
-        return IntentClassifier.from_pretrained(LOCAL_MODEL)
+        return IntentClassifier.from_pretrained(LOCAL_MODEL, engine, parallel)
 
 
 def as_json(file: str, prediction, model: str, top_k: int | None) -> str:
@@ -110,6 +144,7 @@ def as_json(file: str, prediction, model: str, top_k: int | None) -> str:
     scores = [{"label": label, "score": score} for label, score in prediction.scores[:top_k]]
     answer = {"label": prediction.label} if prediction.accepted else {"label": "unknown", "guess": prediction.label}
     answer |= {"score": prediction.score, "scores": scores, "seconds": prediction.seconds, "model": model}
+    answer |= {"engine": prediction.engine, "precision": prediction.precision}
     return json.dumps({"file": file} | answer)
 
 

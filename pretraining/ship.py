@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from speech_intent import data, evaluate, publish
+from speech_intent import data, evaluate, export, publish
 from speech_intent.model import SMALL
 from speech_intent.predict import IntentClassifier
 from speech_intent.recipes import RECIPES
@@ -238,7 +238,7 @@ def score_classifier() -> None:
     record = json.loads((SCOOTER / "training.json").read_text())
     splits, how = data.load_data("bundled", record["seed"])
     with tempfile.TemporaryDirectory() as scratch:
-        classifier = IntentClassifier.from_pretrained(SCOOTER)
+        classifier = IntentClassifier.from_pretrained(SCOOTER, engine="torch")
         record |= {"data": "bundled", "split": f"test ({how})", "note": RECIPES["bundled"].note}
         evaluate.evaluate_model(classifier, splits["test"], Path(scratch), record)
         shutil.copy(Path(scratch) / "metrics.json", SCOOTER)
@@ -255,6 +255,7 @@ def main() -> None:
     if args.classifier:
         ship(args.classifier, SCOOTER, ("training.json",))
         score_classifier()
+        export.export(SCOOTER, "bundled")
     if (SCOOTER / "metrics.json").exists():
         (SCOOTER / "README.md").write_text(publish.model_card(SCOOTER, SCOOTER_NAME), encoding="utf-8")
         (SMALL / "README.md").write_text(encoder_card(), encoding="utf-8")

@@ -13,6 +13,7 @@ for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
 HF_HOME = tempfile.mkdtemp(prefix="speech-intent-tests-")
 atexit.register(shutil.rmtree, HF_HOME, ignore_errors=True)
 os.environ |= {"HF_HOME": HF_HOME, "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "", "MPLBACKEND": "Agg"}
+os.environ |= {"XDG_CACHE_HOME": HF_HOME}
 os.environ |= {"OMP_NUM_THREADS": "1", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
 
 import csv  # noqa: E402
@@ -129,6 +130,16 @@ def run_folder(tmp_path_factory, tone_folder, encoders, numbers) -> Path:
 def model_folder(run_folder) -> Path:
     """A tiny model that tells the tones apart."""
     return run_folder / "model"
+
+
+@pytest.fixture(scope="session")
+def onnx_folder(model_folder, tmp_path_factory) -> Path:
+    """The tiny model with its ONNX file, in a folder of its own."""
+    from speech_intent import export
+
+    folder = shutil.copytree(model_folder, tmp_path_factory.mktemp("onnx") / "model")
+    export.export(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

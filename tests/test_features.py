@@ -60,7 +60,8 @@ def test_padding_would_change_the_answer_of_a_group_norm_encoder(encoders, clips
     extractor = AutoFeatureExtractor.from_pretrained(encoders["wav2vec2_group"])
     alone, padded = (features.model_inputs(batch, extractor, "equal") for batch in ([clips[0]], [clips[0], clips[6]]))
     with torch.inference_mode():
-        difference = model(**alone).logits[0] - model(**padded).logits[0]
+        one, other = (model(torch.from_numpy(inputs["input_values"])).logits[0] for inputs in (alone, padded))
+        difference = one - other
     assert difference.abs().max() > 1e-4  # what the rule is there for
 
 
@@ -78,7 +79,7 @@ def test_inputs_have_the_shapes_of_their_rule(encoders, clips):
             }[rule]
         )
         if rule == "mask":
-            assert inputs["attention_mask"].sum(dim=1).tolist() == [len(clip) for clip in clips]
+            assert inputs["attention_mask"].sum(axis=1).tolist() == [len(clip) for clip in clips]
 
 
 def test_each_clip_is_normalised_by_itself(encoders, clips):

@@ -32,7 +32,7 @@ def run(inference, model_folder, capsys, monkeypatch):
     from speech_intent import IntentClassifier
 
     loaded = IntentClassifier.from_pretrained(model_folder)
-    monkeypatch.setattr(IntentClassifier, "from_pretrained", lambda name: loaded)
+    monkeypatch.setattr(IntentClassifier, "from_pretrained", lambda name, engine, parallel: loaded)
 
     def call(*arguments) -> tuple[int, str, str]:
         status = inference.main([*map(str, arguments), "--model", str(model_folder)])
@@ -62,7 +62,7 @@ def test_json_is_one_object_a_line_with_every_intent(run, clip, model_folder):
     answers = [json.loads(line) for line in out.splitlines()]
     assert (status, len(answers)) == (0, 2)
     for answer in answers:
-        assert list(answer) == ["file", "label", "score", "scores", "seconds", "model"]
+        assert list(answer) == ["file", "label", "score", "scores", "seconds", "model", "engine", "precision"]
         assert (answer["file"], answer["model"], answer["seconds"]) == (str(clip), str(model_folder), 0.75)
         assert answer["scores"][0] == {"label": answer["label"], "score": answer["score"]}
         assert answer["label"] == "hear_low"
@@ -121,6 +121,46 @@ def test_a_bad_file_does_not_keep_the_others_from_their_answers(run, clip):
     ]
 
 
+@pytest.mark.parametrize("engine", ["torch", "onnx"])
+def test_a_folder_is_answered_in_its_order_whatever_is_in_it(inference, tmp_path, tone, onnx_folder, engine, capsys):
+    names = [f"{i:02d}.wav" for i in range(24)]
+    for i, name in enumerate(names):
+        seconds = 3.0 if i == 0 else 0.2 + 0.02 * (i % 5)  # the first takes longest
+        soundfile.write(tmp_path / name, tone(list(TONES.values())[i % 4], seconds, seed=i), RATE)
+    for name in names[3:6]:
+        (tmp_path / name).write_text("no audio")
+    assert inference.main([str(tmp_path), "--json", "--engine", engine, "--model", str(onnx_folder)]) == 1
+    out, err = capsys.readouterr()
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [Path(row["file"]).name for row in rows] == names[:3] + names[6:]
+    assert {(row["engine"], row["precision"]) for row in rows} == {(engine, "float32")}
+    assert [line.split(": is damaged")[0] for line in err.splitlines() if "error" in line] == [
+        f"error: {tmp_path / name}" for name in names[3:6]
+    ]
+    alone = inference.load_model(str(onnx_folder), engine)
+    for row in rows:
+        expected = {label: score for label, score in alone.predict(row["file"]).scores}
+        assert {entry["label"]: entry["score"] for entry in row["scores"]} == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_reader_who_has_enough_ends_the_work(tmp_path, tone, onnx_folder):
+    for i in range(200):
+        soundfile.write(tmp_path / f"{i:03d}.wav", tone(787, 4.0, seed=i), RATE)
+    command = [sys.executable, str(PROGRAM), str(tmp_path), "--json", "--model", str(onnx_folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        first = json.loads(process.stdout.readline())
+        process.stdout.close()
+        err = process.stderr.read()
+    assert first["file"].endswith("000.wav") and process.returncode == 1 and "Traceback" not in err
+
+
+def test_the_engine_that_was_asked_for_is_not_replaced(inference, clip, model_folder, capsys):
+    assert inference.main([str(clip), "--engine", "onnx", "--model", str(model_folder)]) == 1
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith(f"error: {model_folder}: has no model.onnx; ")
+
+
 def test_a_folder_that_cannot_be_listed_is_refused(run, clip, monkeypatch):
     def refuse(self):
         raise PermissionError(13, "Permission denied")
@@ -156,7 +196,7 @@ def test_without_network_and_without_a_named_model_the_one_in_models_answers(
 
 def test_the_published_model_is_the_default(inference, monkeypatch):
     asked = []
-    monkeypatch.setattr("speech_intent.predict.IntentClassifier.from_pretrained", asked.append)
+    monkeypatch.setattr("speech_intent.predict.IntentClassifier.from_pretrained", lambda name, *_: asked.append(name))
     inference.load_model(None)
     assert asked == ["MuhammadIqbalBazmi/wav2vec2-base-intent-classification-ori"]
 
@@ -171,7 +211,7 @@ def test_a_named_model_is_never_replaced(inference, clip, model_folder, monkeypa
 
 
 def test_a_broken_published_model_is_not_replaced_either(inference, clip, monkeypatch, capsys):
-    def refuse(name):
+    def refuse(name, engine, parallel):
         raise hub.ModelError(f"{name}: is not on the Hub; check the spelling")
 
     monkeypatch.setattr("speech_intent.predict.IntentClassifier.from_pretrained", refuse)
@@ -188,9 +228,9 @@ def test_the_program_keeps_stdout_to_answers_and_stderr_to_one_line_a_problem(cl
     assert process.returncode == 1
     assert [json.loads(line)["file"] for line in process.stdout.splitlines()] == [str(silent), str(clip), str(cut)]
     problems = ["error: {}: does not exist;", "warning: {}: is silent", "warning: {}: is shorter than its header says;"]
-    lines = process.stderr.splitlines()
+    lines = sorted(process.stderr.splitlines(), key=lambda line: [name in line for name in ("gone", "silent", "cut")])
     assert len(lines) == 3
-    for line, problem, path in zip(lines, problems, (gone, silent, cut), strict=True):
+    for line, problem, path in zip(lines[::-1], problems, (gone, silent, cut), strict=True):
         assert line.startswith(problem.format(path))
 
 

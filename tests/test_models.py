@@ -71,7 +71,7 @@ def test_a_handful_of_clips_beats_chance_by_thirty_points(tmp_path):
 
 def test_the_classifier_answers_as_its_metrics_say():
     stored = json.loads((SCOOTER / "metrics.json").read_text())
-    classifier = IntentClassifier.from_pretrained(SCOOTER)
+    classifier = IntentClassifier.from_pretrained(SCOOTER, engine="torch")
     table = data.load_data("bundled")[0]["test"].shuffle(seed=0).select(range(100))
     names = table.features["label"].names
     right = [
@@ -83,7 +83,7 @@ def test_the_classifier_answers_as_its_metrics_say():
 
 def test_the_pipeline_gives_the_scores_of_our_classifier():
     clip = ROOT / "dataset" / "audio" / "test-0001.mp3"
-    ours = dict(IntentClassifier.from_pretrained(SCOOTER).predict(clip).scores)
+    ours = dict(IntentClassifier.from_pretrained(SCOOTER, engine="torch").predict(clip).scores)
     theirs = pipeline("audio-classification", model=str(SCOOTER))
     from speech_intent import audio
 

@@ -30,7 +30,7 @@ def test_asking_for_help_loads_nothing_heavy():
 def test_the_package_stays_thin():
     lines = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
     assert len(lines) > 10
-    assert sum(lines.values()) <= 2_000
+    assert sum(lines.values()) <= 2_400
     assert {name: n for name, n in lines.items() if n > 250} == {}
 
 

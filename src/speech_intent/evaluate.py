@@ -190,7 +190,7 @@ def score(model: str, output_dir: Path, args: argparse.Namespace) -> dict:
     splits, how = data.load_data(recipe.data, seed, recipe)
     record = {"model": model, "data": recipe.data, "config": recipe.config}
     record |= {"split": f"{args.split} ({how})", "seed": seed} | data.facts(splits)
-    classifier = IntentClassifier.from_pretrained(model)
+    classifier = IntentClassifier.from_pretrained(model, engine="torch")
     return evaluate_model(classifier, splits[args.split], output_dir, record, args.robustness)
 
 

@@ -31,23 +31,25 @@ def longest(extractor: "FeatureExtractionMixin", max_seconds: float) -> float:
 
 
 def model_inputs(
-    waveforms: Sequence[np.ndarray], extractor: "FeatureExtractionMixin", rule: str
-) -> "dict[str, torch.Tensor]":
+    waveforms: Sequence[np.ndarray], extractor: "FeatureExtractionMixin", rule: str, multiple: int = 1
+) -> dict[str, np.ndarray]:
     """Turn waveforms, float32, (n_samples,) each, at `extractor.sampling_rate`, into one batch of model inputs.
 
     Gives `input_values` (batch, n_samples), with `attention_mask` of the same shape under the rule "mask"; or Whisper's
-    `input_features` (batch, n_mels, n_frames). Under "equal", clips of unequal length are normalised one by one, then
-    filled with zeros; training does so with clips of similar length, prediction never.
+    `input_features` (batch, n_mels, n_frames). Each clip is normalised by itself, then filled with zeros up to the
+    longest one, or to the next `multiple` of samples. Under "equal", training does so with clips of similar length,
+    prediction never.
     """
-    rate = extractor.sampling_rate
-    if rule != "equal":
-        options = {"padding": True, "return_attention_mask": True} if rule == "mask" else {}
-        return dict(extractor(list(waveforms), sampling_rate=rate, return_tensors="pt", **options))
-    import torch
-
-    rows = [extractor(waveform, sampling_rate=rate)["input_values"][0] for waveform in waveforms]
-    rows = [torch.as_tensor(row, dtype=torch.float32) for row in rows]
-    return {"input_values": torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)}  # (batch, n_samples)
+    if rule == "fixed":
+        return dict(extractor(list(waveforms), sampling_rate=extractor.sampling_rate, return_tensors="np"))
+    longest = -(-max(map(len, waveforms)) // multiple) * multiple
+    values = np.zeros((len(waveforms), longest), np.float32)
+    mask = np.zeros(values.shape, np.int64)
+    for i, waveform in enumerate(waveforms):
+        if extractor.do_normalize:  # what transformers' extractor does, so that an engine can do without transformers
+            waveform = (waveform - waveform.mean()) / np.sqrt(waveform.var() + 1e-7)
+        values[i, : len(waveform)], mask[i, : len(waveform)] = waveform, 1
+    return {"input_values": values, "attention_mask": mask} if rule == "mask" else {"input_values": values}
 
 
 class Collator:
@@ -79,4 +81,5 @@ class Collator:
         import torch
 
         batch = model_inputs([self.waveform(row) for row in rows], self.extractor, self.rule)
-        return {**batch, "labels": torch.tensor([row["label"] for row in rows])}
+        batch |= {"labels": np.array([row["label"] for row in rows])}
+        return {name: torch.from_numpy(value) for name, value in batch.items()}

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from . import audio, features, hub
+from .engine import STEP, OnnxModel
 from .hub import ModelError
 
 if TYPE_CHECKING:
@@ -27,24 +28,39 @@ class Prediction:
     score: float  # its probability by the model, 0..1
     scores: tuple[tuple[str, float], ...]  # (intent, score) of every intent, best first
     seconds: float  # duration of the clip
+    engine: str = "torch"  # what computed it, or "onnx"
+    precision: str = "float32"  # of that, or "bfloat16", "int8+bfloat16" and the like
     accepted: bool = True  # whether the score reaches the model's threshold, if it has one
 
 
 class IntentClassifier:
     """A trained model with its feature extractor; make one with `from_pretrained`."""
 
-    def __init__(self, model: "PreTrainedModel", extractor: "FeatureExtractionMixin", name: str):
-        self.model, self.extractor, self.name = model.eval(), extractor, name
+    def __init__(self, model: "PreTrainedModel | OnnxModel", extractor: "FeatureExtractionMixin", name: str):
+        self.model, self.extractor, self.name = model, extractor, name
+        if isinstance(model, OnnxModel):
+            self.engine, self.precision, self._rule = "onnx", model.precision, model.rule
+        else:
+            self.engine, self.precision, self._rule = "torch", "float32", features.padding_rule(model.config)
+            model.eval()
         self.labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
         cap = float(getattr(model.config, "max_seconds", None) or MAX_SECONDS)
         self.max_seconds = features.longest(extractor, cap)
         self.threshold = getattr(model.config, "rejection_threshold", None)  # below it, an answer is not accepted
-        self._rule = features.padding_rule(model.config)
 
     @classmethod
-    def from_pretrained(cls, model: str | Path) -> "IntentClassifier":
-        """Load a local folder (config.json, weights, preprocessor_config.json) or a Hub id, or raise `ModelError`."""
-        folder = hub.model_folder(model)
+    def from_pretrained(
+        cls, model: str | Path, engine: Literal["auto", "onnx", "torch"] = "auto", parallel: bool = False
+    ) -> "IntentClassifier":
+        """Load a local folder (config.json, preprocessor_config.json, weights) or a Hub id, or raise `ModelError`.
+
+        The engine "auto" is "onnx" where `export` wrote its file, else "torch"; one that was named is never replaced.
+        With `parallel`, an ONNX model answers several threads beside each other instead of one with all cores.
+        """
+        folder = hub.model_folder(model, engine)
+        if engine != "torch" and hub.onnx_file(folder):
+            onnx = OnnxModel(folder, parallel)
+            return cls(onnx, onnx.extractor, str(model))
         hub.quiet_transformers()
         from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
 
@@ -90,6 +106,9 @@ class IntentClassifier:
 
     def _logits(self, waveforms: list[np.ndarray]) -> np.ndarray:
         """Run the model on waveforms; return logits (n_waveforms, n_labels). Padding changes no answer."""
+        if self.engine == "onnx":  # one by one: a batch is a new shape to compile for, and hardly faster
+            inputs = (features.model_inputs([waveform], self.extractor, self._rule, STEP) for waveform in waveforms)
+            return np.concatenate([self.model(each) for each in inputs])
         import torch
 
         logits = np.empty((len(waveforms), len(self.labels)), np.float32)
@@ -97,7 +116,7 @@ class IntentClassifier:
         for length in set(lengths):
             rows = [i for i, other in enumerate(lengths) if other == length]
             inputs = features.model_inputs([waveforms[i] for i in rows], self.extractor, self._rule)
-            inputs = {name: value.to(self.model.device) for name, value in inputs.items()}
+            inputs = {name: torch.from_numpy(value).to(self.model.device) for name, value in inputs.items()}
             with torch.inference_mode():
                 logits[rows] = self.model(**inputs).logits.cpu().numpy()
         return logits
@@ -107,4 +126,5 @@ class IntentClassifier:
         exp = np.exp(logits - logits.max())
         scores = exp / exp.sum()
         ranked = tuple((self.labels[i], float(scores[i])) for i in np.argsort(-scores, kind="stable"))
-        return Prediction(*ranked[0], ranked, seconds, self.threshold is None or ranked[0][1] >= self.threshold)
+        accepted = self.threshold is None or ranked[0][1] >= self.threshold
+        return Prediction(*ranked[0], ranked, seconds, self.engine, self.precision, accepted)

@@ -7,7 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from .hub import ModelError, model_folder
+from .engine import checked_file, describe, read_json
+from .hub import RECORD, ModelError, model_folder
 from .metrics import AVERAGES
 from .tables import DataError, read_table
 
@@ -41,6 +42,8 @@ def model_card(folder: Path, name: str) -> str:
     parts = {"metadata": meta.to_yaml(), "title": Path(name).name, "name": name, "note": result.get("note", "")}
     parts["labels"] = ", ".join(f"`{label}`" for label in config["label2id"])
     parts["figures"] = _figures(result) if result else "None were recorded with this model."
+    if (folder / RECORD).exists():
+        parts["figures"] += f"\n\nAs ONNX for the fast engine: {describe(read_json(folder / RECORD))}"
     return Path(__file__).with_name("model_card.md").read_text(encoding="utf-8").format(**parts)
 
 
@@ -74,6 +77,7 @@ def dataset_card(folder: Path) -> str:
 def model_files(folder: Path, name: str, without_results: bool) -> dict[str, Path | bytes]:
     """List what is uploaded of a model folder, and its card, by name; ModelError if it is not fit to be shown."""
     model_folder(folder)
+    checked_file(folder)
     if not (folder / "metrics.json").exists() and not without_results:
         raise ModelError(f"{folder}: has no metrics.json; score it with evaluate, or add --without-results")
     suffixes = (".json", ".safetensors", ".onnx", ".bin", ".data")

@@ -1,0 +1,15 @@
+"""The least that answers a file, or a folder's files one by one, with transformers: the other side of speed.py.
+
+python benchmarks/speed_pipeline.py MODEL_DIR FILE_OR_FOLDER
+"""
+
+import sys
+from pathlib import Path
+
+import soundfile
+from transformers import pipeline
+
+classify, given = pipeline("audio-classification", model=sys.argv[1]), Path(sys.argv[2])
+for path in sorted(given.iterdir()) if given.is_dir() else [given]:
+    waveform, rate = soundfile.read(path, dtype="float32")
+    print(path, classify({"raw": waveform, "sampling_rate": rate})[0])
