@@ -7,10 +7,10 @@ NOTEBOOKS := $(wildcard jupyter_notebooks/*.ipynb)
 NORMALISE := $(BIN)/nbstripout --keep-output --drop-output-type stream:stderr --extra-keys metadata.language_info
 EXECUTE := $(BIN)/jupyter nbconvert --to notebook --execute --log-level WARN
 
-.PHONY: help setup run test check notebooks models
+.PHONY: help setup run serve page test test-cluster test-browser check notebooks models
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 14
 
 setup: $(VENV)/.installed ## Make .venv and install requirements.txt into it
 	@echo "Ready: $(BIN)/python"
@@ -23,9 +23,13 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+$(VENV)/.installed-%: requirements-%.txt $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
+
+$(VENV)/.installed-dev $(VENV)/.installed-browser: requirements-serve.txt requirements-demo.txt
+$(VENV)/.installed-browser: requirements-dev.txt
+$(VENV)/.installed-cluster: requirements-serve.txt
 
 run: $(VENV)/.installed ## Execute the three notebooks on the bundled speech, then predict one clip
 	@mkdir -p runs
@@ -34,8 +38,20 @@ run: $(VENV)/.installed ## Execute the three notebooks on the bundled speech, th
 	@echo "Done. Executed notebooks: runs/*.ipynb. Model, metrics.json, predictions.csv and pictures:" \
 		"$$(ls -d runs/2*/model | tail -1 | xargs dirname)"
 
+serve: $(VENV)/.installed-serve ## Answer over HTTP on 127.0.0.1:8000
+	$(BIN)/python serve.py
+
+page: $(VENV)/.installed-demo ## Serve a page to try the classifier and to record data: http://127.0.0.1:7860
+	$(BIN)/python app.py
+
 test: $(VENV)/.installed-dev ## Run the whole test suite
 	$(BIN)/python -m pytest
+
+test-cluster: $(VENV)/.installed-dev $(VENV)/.installed-cluster ## Run the tests on two simulated Ray nodes
+	$(BIN)/python -m pytest tests/cluster
+
+test-browser: $(VENV)/.installed-browser ## Test the page in Chromium (on Debian: apt install chromium)
+	$(BIN)/python -m pytest tests/browser
 
 check: $(VENV)/.installed-dev ## Check style (ruff) and that the stored notebooks are normalised
 	$(BIN)/ruff check .

@@ -1,0 +1,26 @@
+"""The server one would write first: FastAPI around transformers.pipeline. benchmarks/load_test.py compares with it.
+
+MODEL=DIR uvicorn pipeline_server:app --app-dir benchmarks
+"""
+
+import os
+
+import soundfile
+from fastapi import FastAPI, UploadFile
+from transformers import pipeline
+
+app = FastAPI()
+classify = pipeline("audio-classification", model=os.environ["MODEL"])
+
+
+@app.post("/predict")
+def predict(file: UploadFile) -> list[dict]:
+    """Classify one clip; FastAPI runs this in one of its threads."""
+    waveform, rate = soundfile.read(file.file, dtype="float32")
+    return classify({"raw": waveform, "sampling_rate": rate}, top_k=None)
+
+
+@app.get("/health")
+def health() -> dict:
+    """Say that the model is loaded."""
+    return {"status": "ok"}
