@@ -2,6 +2,7 @@
 
     python benchmarks/load_test.py                      # the classifier in models/
     python benchmarks/load_test.py --model runs/base    # another one; --random-base makes one of wav2vec2-base's size
+    python benchmarks/load_test.py --table              # docs/scaling.md again, from benchmarks/results/
 
 Both servers run in this one run, one after the other, on the first two cores of the machine, which they share with the
 load generator (locust). Every connection sends WAV clips of mixed length from the bundled test split, one after the
@@ -15,6 +16,7 @@ import json
 import os
 import pickle
 import platform
+import re
 import socket
 import subprocess
 import sys
@@ -28,11 +30,14 @@ import numpy as np
 import psutil
 import soundfile
 
-from speech_intent import IntentClassifier, audio, data, hub
+from speech_intent import IntentClassifier, audio, data, export, hub
 
 ROOT = Path(__file__).resolve().parents[1]
+RESULTS, DOCUMENT = ROOT / "benchmarks" / "results", ROOT / "docs" / "scaling.md"
+BLOCK = r"(?s)(<!-- figures: benchmarks/load_test.py -->\n).*?(<!-- end -->)"
 SHIPPED = ROOT / "models" / "wav2vec2-small-scooter"
 N_CLIPS, CORES, RAMP = 100, 2, 500  # RAMP: new connections a second
+NAMES = {"wav2vec2-small-scooter": "shipped", "base": "wav2vec2-base size"}
 LABELS = [f"intent_{i}" for i in range(9)]
 
 
@@ -56,7 +61,7 @@ def form(clip: bytes) -> bytes:
 def own_answers(server: str, model: str, wavs: list[bytes]) -> list[dict[str, float]]:
     """Ask what a server runs directly: the score of each label, for each clip."""
     if server == "serve.py":
-        classifier = IntentClassifier.from_pretrained(model)
+        classifier = IntentClassifier.from_pretrained(model, parallel=True)
         return [dict(classifier.predict(wav).scores) for wav in wavs]
     from transformers import pipeline
 
@@ -138,6 +143,56 @@ def random_base(folder: Path) -> None:
     Wav2Vec2FeatureExtractor().save_pretrained(folder)
 
 
+def tables() -> str:
+    """Write the measured part of docs/scaling.md from the stored results; empty where there are none."""
+    files = [RESULTS / f"{name}.json" for name in ("serving", "batching")]
+    serving, batching = ({} if not file.exists() else json.loads(file.read_text()) for file in files)
+    lines = ["| model | server | answers/s | ratio | 503 | others | p50 | p95 | p99 | core-s a request |"]
+    lines += ["|---" * 10 + "|"]
+    for key, name in NAMES.items():
+        for server, row in serving.get(key, {}).get("servers", {}).items():
+            kinds = dict(row["answers"])
+            refused, others = kinds.pop("503", 0), sum(n for kind, n in kinds.items() if kind != "200")
+            ratio = f"{serving[key]['ratio']:.1f}" if server == "serve.py" else "1"
+            waits = " | ".join(f"{row['seconds'][p]:.1f} s" for p in ("p50", "p95", "p99"))
+            cells = f"{row['requests_per_second']:.1f} | {ratio} | {refused} | {others} | {waits}"
+            lines.append(f"| {name} | `{server}` | {cells} | {row['core_seconds_per_request']:.3f} |")
+    lines += ["", "| model | batches of 8, mixed lengths | batches of 8, equal lengths |", "|---|---|---|"]
+    for key, name in NAMES.items():
+        if row := batching.get(key):
+            lines.append(f"| {name} | {100 * row['mixed']['gain']:+.0f} % | {100 * row['equal']['gain']:+.0f} % |")
+    lines += ["", "| on paper | formula | shipped | wav2vec2-base size |", "|---|---|---|---|"]
+    runs = [serving[key] for key in NAMES if key in serving]
+    costs = [run["servers"]["serve.py"]["core_seconds_per_request"] for run in runs]
+    cores, hours = (
+        [10_000 * c / 0.7 for c in costs],
+        [1e6 * c / run["clip_seconds"] for c, run in zip(costs, runs, strict=True)],
+    )
+    bits = [10_000 * (32_000 * run["clip_seconds"] + 44) * 8 / 1e9 for run in runs]
+    rows = {
+        "cores for 10,000 requests a second, 70 % busy | 10,000 · *c* / 0.7": [f"{n:,.0f}" for n in cores],
+        "machines of 32 cores | cores / 32": [f"{n / 32:,.0f}" for n in cores],
+        "incoming audio, WAV | 10,000 · *b* · 8 bits": [f"{n:.1f} Gbit/s" for n in bits],
+        "core-hours for a million hours of audio | 10⁶ · *c* / *s*": [f"{n:,.0f}" for n in hours],
+        "days on 1,000 cores | core-hours / 24,000": [f"{n / 24_000:,.0f}" for n in hours],
+    }
+    lines += [f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items()]
+    if runs:
+        seconds, machine = runs[0]["clip_seconds"], runs[0]["machine"]
+        lines += [
+            "",
+            f"*c*: core-seconds a request; *s* = {seconds:.2f}, mean seconds of a clip; *b*: its bytes as WAV.",
+        ]
+        lines += [f"{machine}; {runs[0]['connections']:,} connections, {runs[0]['seconds']} s."]
+    return "\n".join(lines) + "\n"
+
+
+def write_tables() -> None:
+    """Put the tables into docs/scaling.md."""
+    text = re.sub(BLOCK, lambda block: block[1] + tables() + block[2], DOCUMENT.read_text(encoding="utf-8"))
+    DOCUMENT.write_text(text, encoding="utf-8")
+
+
 def main() -> None:
     """Measure both servers and write the figures, beside those of other models."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -147,10 +202,15 @@ def main() -> None:
     p.add_argument("--random-base", action="store_true", help="first make DIR, of wav2vec2-base's size, random weights")
     p.add_argument("--connections", type=int, default=2000, help="at once (default: %(default)s)")
     p.add_argument("--seconds", type=int, default=60, help="of measuring each server (default: %(default)s)")
-    p.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "serving.json", help="JSON file")
+    p.add_argument("--output", type=Path, default=RESULTS / "serving.json", help="JSON file")
+    p.add_argument("--table", action="store_true", help="measure nothing")
     args = p.parse_args()
+    if args.table:
+        write_tables()
+        return
     if args.random_base:
         random_base(args.model)
+        export.export(args.model)
     hub.quiet_transformers()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
@@ -171,6 +231,7 @@ def main() -> None:
     args.output.parent.mkdir(parents=True, exist_ok=True)
     args.output.write_text(json.dumps(results | {args.model.name: result}, indent=1) + "\n")
     print(json.dumps(result, indent=1))
+    write_tables()
 
 
 if __name__ == "__main__":

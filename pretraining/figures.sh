@@ -12,12 +12,15 @@ for encoder in small random; do
   python benchmarks/learning_curve.py --encoder $encoder --clips 12 --draws 5 --output-dir runs/figures/curve-$encoder
   python benchmarks/learning_curve.py --encoder $encoder --clips 25 50 0 --output-dir runs/figures/curve-$encoder
   cp runs/figures/curve-$encoder/results.json $results/curve-$encoder.json
-  python benchmarks/real_speech.py "$1" --encoder $encoder --output-dir runs/figures/digits-$encoder
+  python -m speech_intent.train --data "$1" --encoder $encoder --protocol leave-one-speaker-out --epochs 6 \
+    --batch-size 16 --output-dir runs/figures/digits-$encoder
   cp runs/figures/digits-$encoder/results.json $results/digits-$encoder.json
 done
-python benchmarks/real_speech.py "$2" --output-dir runs/figures/commands-small
+python -m speech_intent.train --data "$2" --protocol kfold --epochs 6 --batch-size 16 \
+  --output-dir runs/figures/commands-small
 cp runs/figures/commands-small/results.json $results/commands-small.json
 python benchmarks/bundled_svm.py --output $results/bundled-svm.json
-python benchmarks/noise.py --model models/wav2vec2-small-scooter --output $results/noise.json
+python -m speech_intent.evaluate --model models/wav2vec2-small-scooter --robustness --output-dir runs/figures/scooter
+cp runs/figures/scooter/robustness.csv $results/robustness.csv
 python benchmarks/encoder_cost.py --output $results/cost.json
 python pretraining/ship.py

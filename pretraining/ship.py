@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from speech_intent import data, evaluate, export, publish
 from speech_intent.model import SMALL
@@ -48,11 +49,11 @@ def count(row: dict | None) -> str:
 
 
 def folds(name: str, way: str = "encoder") -> str:
-    """Write mean and range over the folds of benchmarks/real_speech.py."""
-    row = load(name).get("results", {}).get(way)
+    """Write mean and range over the folds of `train --protocol`."""
+    row = load(name).get(way)
     if not row:
         return "not measured"
-    scores = row["fold_accuracies"]
+    scores = [run["accuracy"] for run in row["runs"]]
     return f"{row['mean']:.3f} ({min(scores):.3f} to {max(scores):.3f}), n = {row['n']}"
 
 
@@ -104,9 +105,6 @@ def figures() -> str:
     if minutes:
         text += "Training: " + ", ".join(f"{name.split('-')[0]} {value:.0f} minutes" for name, value in minutes.items())
         text += " for all folds.\n"
-    if noise := load("noise").get("results"):
-        white, pink = count(noise["white"]), count(noise["pink"])
-        text += f"\nThe shipped classifier with noise at 10 dB: white {white}, pink {pink}.\n"
     if cost := load("cost"):
         time, ms = cost["fine_tune_112_clips"], cost["forward_3s_ms"]
         text += f"\n{cost['parameters'] / 1e6:.2f} M parameters with a head, {cost['megabytes']:.1f} MB on disk. "
@@ -118,14 +116,29 @@ def figures() -> str:
 
 
 def evaluation() -> str:
-    """Write what was measured of thresholds on the score and of the intervals themselves."""
-    return "\n".join([*rejection(load("out-of-scope").get("runs", [])), *coverage(load("coverage"))]) or "Not measured."
+    """Write what was measured of hard conditions, of thresholds on the score and of the intervals themselves."""
+    return "\n".join([*robustness(), *rejection(load("out-of-scope").get("runs", [])), *coverage(load("coverage"))])
+
+
+def robustness() -> list[str]:
+    """Write the lines about `evaluate --robustness`."""
+    path = RESULTS / "robustness.csv"
+    if not path.exists():
+        return ["Hard conditions: not measured.\n"]
+    rows = pd.read_csv(path).to_dict("records")
+    lines = ["The shipped classifier on the bundled test split under harder conditions:\n", "| condition | accuracy |"]
+    lines += ["|---|---|"]
+    lines += [f"| {row['condition']} | {count(row | {'interval': (row['low'], row['high'])})} |" for row in rows]
+    command = (
+        "`python -m speech_intent.evaluate --model models/wav2vec2-small-scooter --robustness --output-dir runs/hard`"
+    )
+    return [*lines, f"\n{command}\n"]
 
 
 def rejection(runs: list[dict]) -> list[str]:
     """Write the lines about benchmarks/out_of_scope.py."""
     if not runs:
-        return []
+        return ["Unknown requests: not measured.\n"]
     mean = {key: sum(run[key] for run in runs) / len(runs) for key in ("coverage", "accuracy", "accuracy_answered")}
     total = sum(run["n"] for run in runs)
     lines = [
@@ -146,7 +159,7 @@ def rejection(runs: list[dict]) -> list[str]:
 def coverage(result: dict) -> list[str]:
     """Write the lines about benchmarks/interval_coverage.py."""
     if not result:
-        return []
+        return ["Coverage of the intervals: not measured."]
     many = [row for row in result["independent clips"] if row["n"] >= 200]
     lines = [
         f"How often 95 % intervals hold the true figure ({result['draws']:,} simulated tests a case):\n",

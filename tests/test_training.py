@@ -315,7 +315,7 @@ def test_dividing_the_head_by_the_temperature_scales_every_logit(encoders):
     classifier, _ = model.build_model(encoders["wav2vec2_layer"], sorted(TONES))
     before = classifier.classifier.weight.detach().clone()
     logits = np.array([[9.0, 0, 0, 0], [9.0, 0, 0, 0], [0, 9.0, 0, 0]])
-    training.calibrate(classifier, logits, np.array([0, 1, 1]), None)
+    model.calibrate(classifier, logits, np.array([0, 1, 1]), None)
     temperature = classifier.config.calibration_temperature
     assert temperature > 1.5  # one in three sure answers is wrong
     torch.testing.assert_close(classifier.classifier.weight * temperature, before)

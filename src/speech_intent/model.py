@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from . import hub
+from . import calibration, hub
 from .tables import ROOT
 
 if TYPE_CHECKING:
@@ -90,6 +90,24 @@ def intent_loss(train: "Dataset", class_weights: bool):
         return total / (len(labels) if num_items_in_batch is None else num_items_in_batch)
 
     return loss
+
+
+def calibrate(model: "PreTrainedModel", logits: np.ndarray, labels: np.ndarray, target_precision: float | None) -> None:
+    """Fit temperature and threshold on validation logits (n, n_labels); fold the one into the head, note the other.
+
+    Weight and bias divided by T make the scores of every loader probabilities, transformers.pipeline's included.
+    """
+    from scipy.special import softmax
+
+    temperature = calibration.fit_temperature(logits, labels)
+    with torch.no_grad():
+        model.classifier.weight /= temperature
+        model.classifier.bias /= temperature
+    model.config.calibration_temperature = temperature
+    if target_precision is not None:
+        scores = softmax(logits / temperature, axis=1)
+        right = scores.argmax(axis=1) == labels
+        model.config.rejection_threshold = calibration.fit_threshold(scores.max(axis=1), right, target_precision)
 
 
 class FrozenHead(torch.nn.Module):

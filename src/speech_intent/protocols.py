@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +64,7 @@ def run(
     table, clips = data.read_recordings(recipe.data, recipe)
     statistics = baseline.table_statistics(clips)
     answers: dict[str, list[pd.DataFrame]] = {"encoder": [], "MFCC + SVM": [], "majority class": []}
+    seconds = 0.0
     for seed in seeds:
         for name, split, how in folds(table, protocol, n_folds, seed, recipe):
             out = output_dir / f"{name}-seed-{seed}"
@@ -72,6 +73,7 @@ def run(
                 train.run_splits(splits, how, encoder, out, replace(numbers, seed=seed), out.exists(), recipe)
             if not keep_weights:
                 shutil.rmtree(out / "model", ignore_errors=True)
+            seconds += json.loads((out / "metrics.json").read_text(encoding="utf-8"))["train_seconds"]
             predictions = pd.read_csv(out / "predictions.csv", keep_default_na=False)
             answers["encoder"].append(predictions.assign(fold=name, seed=seed))
             learn, test = (split["split"] == "train").to_numpy(), (split["split"] == "test").to_numpy()
@@ -80,14 +82,9 @@ def run(
             answers["MFCC + SVM"].append(truth.assign(predicted=svm.predict(statistics[test])))
             answers["majority class"].append(truth.assign(predicted=split["intent"][learn].mode()[0]))
     list_hash = hashlib.sha256(table[["file_name", "intent"]].to_csv(index=False).encode()).hexdigest()[:16]
-    record = {
-        "protocol": protocol,
-        "seeds": list(seeds),
-        "encoder": encoder,
-        "data": recipe.data,
-        "data_hash": list_hash,
-    }
-    record |= {"n": len(table), "speakers": int(table["speaker"].replace("", np.nan).nunique())}
+    record = {"protocol": protocol, "seeds": list(seeds), "encoder": encoder, "data": Path(recipe.data).name}
+    record |= {"data_hash": list_hash, "n": len(table), "speakers": int(table["speaker"].replace("", np.nan).nunique())}
+    record |= {"hyperparameters": asdict(numbers), "train_seconds": round(seconds, 1)}
     results = record | {way: summary(pd.concat(parts), seeds[0]) for way, parts in answers.items()}
     (output_dir / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     return results

@@ -9,14 +9,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 import torch
-from scipy.special import softmax
 from tqdm import tqdm
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from . import calibration, metrics, model
+from . import metrics, model
 from .features import Collator
 from .recipes import Hyperparameters
 
@@ -28,6 +26,9 @@ MIN_EPOCHS, MAX_EPOCHS = 10, 60
 
 class Progress(TrainerCallback):
     """A bar over the steps where there is a terminal, and a line an epoch everywhere."""
+
+    def __init__(self, metric: str):
+        self.metric = metric
 
     def on_train_begin(self, args, state, control, **kwargs):
         """Open the bar."""
@@ -43,7 +44,7 @@ class Progress(TrainerCallback):
         if state.is_world_process_zero:
             loss = next((entry["loss"] for entry in reversed(state.log_history) if "loss" in entry), math.nan)
             figures = {"training loss": loss, "validation loss": metrics["eval_loss"]}
-            figures[args.metric_for_best_model] = metrics[f"eval_{args.metric_for_best_model}"]
+            figures[self.metric] = metrics[f"eval_{self.metric}"]
             epoch = f"epoch {state.epoch:g} of {args.num_train_epochs:g}: "
             tqdm.write(epoch + ", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
 
@@ -90,7 +91,7 @@ def training_arguments(numbers: Hyperparameters, output_dir: Path, n_train: int,
         save_total_limit=2,  # the best and the last
         logging_strategy="epoch",
         load_best_model_at_end=True,
-        metric_for_best_model=numbers.metric,
+        metric_for_best_model="choice",  # of `metrics.validation_scores`
         restore_callback_states_from_checkpoint=True,
         use_cpu=not torch.accelerator.is_available(),  # else processes of torchrun on a CPU would not know each other
         train_sampling_strategy="group_by_length" if equal else "random",
@@ -118,7 +119,6 @@ def build_trainer(classifier, extractor, splits: "DatasetDict", numbers: Hyperpa
     if head_only:
         train, validation = (model.pooled_outputs(classifier, table, eval_collator) for table in (train, validation))
         classifier, collator, eval_collator = model.FrozenHead(classifier), None, None
-    metric = metrics.intent_metric()
     trainer = SpeechTrainer(
         model=classifier,
         args=training_arguments(numbers, output_dir, len(train), equal),
@@ -126,9 +126,9 @@ def build_trainer(classifier, extractor, splits: "DatasetDict", numbers: Hyperpa
         train_dataset=train,
         eval_dataset=validation,
         processing_class=None if head_only else extractor,
-        compute_metrics=lambda p: metric.compute(predictions=p.predictions.argmax(axis=-1), references=p.label_ids),
+        compute_metrics=metrics.validation_scores(numbers.metric),
         compute_loss_func=model.intent_loss(splits["train"], numbers.class_weights),
-        callbacks=[EarlyStoppingCallback(numbers.patience), Progress()],
+        callbacks=[EarlyStoppingCallback(numbers.patience), Progress(numbers.metric)],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.eval_collator = eval_collator
@@ -160,7 +160,9 @@ def fine_tune(
     began = time.perf_counter()
     trainer.train(resume_from_checkpoint=last_checkpoint(output_dir / "checkpoints") if resume else None)
     answers = trainer.predict(trainer.eval_dataset)
-    calibrate(classifier, answers.predictions, answers.label_ids, numbers.target_precision)
+    model.calibrate(classifier, answers.predictions, answers.label_ids, numbers.target_precision)
+    log = training_log(trainer.state.log_history)
+    best = log.set_index("step").loc[trainer.state.best_global_step]
     used = {"learning_rate": trainer.args.learning_rate, "epochs": trainer.args.num_train_epochs, "freeze": frozen}
     record = {
         "encoder": str(encoder),
@@ -169,30 +171,14 @@ def fine_tune(
         "epochs": round(trainer.state.epoch, 2),
         "steps": trainer.state.global_step,
         "parameters": classifier.num_parameters(),
-        "best_validation": {numbers.metric: trainer.state.best_metric},
+        "best_validation": {numbers.metric: best[f"eval_{numbers.metric}"]},
         "hyperparameters": asdict(numbers) | used,
     }
     if is_main_process():
-        training_log(trainer.state.log_history).to_csv(output_dir / "training_log.csv", index=False)
+        log.to_csv(output_dir / "training_log.csv", index=False)
         save_model(classifier, extractor, record, output_dir / "model")
         shutil.rmtree(output_dir / "checkpoints", ignore_errors=True)
     return record
-
-
-def calibrate(classifier, logits: np.ndarray, labels: np.ndarray, target_precision: float | None) -> None:
-    """Fit temperature and threshold on validation logits (n, n_labels); fold the one into the head, note the other.
-
-    Weight and bias divided by T make the scores of every loader probabilities, transformers.pipeline's included.
-    """
-    temperature = calibration.fit_temperature(logits, labels)
-    with torch.no_grad():
-        classifier.classifier.weight /= temperature
-        classifier.classifier.bias /= temperature
-    classifier.config.calibration_temperature = temperature
-    if target_precision is not None:
-        scores = softmax(logits / temperature, axis=1)
-        right = scores.argmax(axis=1) == labels
-        classifier.config.rejection_threshold = calibration.fit_threshold(scores.max(axis=1), right, target_precision)
 
 
 def is_main_process() -> bool:
