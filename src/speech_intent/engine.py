@@ -34,7 +34,7 @@ class OnnxModel:
             raise ModelError(f"{folder}: has no ONNX file of ours; run python -m speech_intent.export on it")
         import openvino
 
-        # pybind11 sets up its numpy interface at the first use: two threads that come first together would wait forever.
+        # pybind11 sets up its numpy interface at the first use: two threads that come first would wait for each other.
         openvino.Tensor(np.zeros(1, np.float32)).data.sum()
         core, native = openvino.Core(), _native()
         checked = read_json(folder / RECORD)["precision"].split("+")[-1] == NAMES[native]
