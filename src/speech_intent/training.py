@@ -171,7 +171,7 @@ def fine_tune(
         "epochs": round(trainer.state.epoch, 2),
         "steps": trainer.state.global_step,
         "parameters": classifier.num_parameters(),
-        "best_validation": {numbers.metric: best[f"eval_{numbers.metric}"]},
+        "best_validation": {numbers.metric: float(best[f"eval_{numbers.metric}"])},
         "hyperparameters": asdict(numbers) | used,
     }
     if is_main_process():
