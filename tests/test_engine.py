@@ -237,16 +237,16 @@ def test_a_small_model_answers_in_float32_but_the_cost_is_measured(onnx_folder):
 
 
 def test_a_large_model_answers_in_8_bits_where_that_costs_little(copy, large, tone, monkeypatch):
-    exact, clip = IntentClassifier.from_pretrained(copy), (tone(TONES["hear_upper"], seed=3), RATE)
+    exact, waveform = IntentClassifier.from_pretrained(copy), tone(TONES["hear_upper"], seed=3)
+    clip = waveform, RATE
     monkeypatch.setattr(export, "REDUCED_TOLERANCE", 0.2)
     record = export.export(copy)
     assert record["precision"] == engine.reduced_precisions()[0]
     assert (copy / "model-int8.onnx").stat().st_size < (copy / "model.onnx").stat().st_size
     reduced = IntentClassifier.from_pretrained(copy)
     assert reduced.precision == reduced.predict(clip).precision == record["precision"]
-    assert same(reduced.predict(clip), exact.predict(clip), 0.1) and not same(
-        reduced.predict(clip), exact.predict(clip), 1e-7
-    )
+    assert same(reduced.predict(clip), exact.predict(clip), 0.1)
+    assert not np.array_equal(reduced._logits([waveform]), exact._logits([waveform]))
     monkeypatch.setattr(export, "REDUCED_TOLERANCE", 0.0)
     assert export.export(copy)["precision"] == "float32"
     assert not (copy / "model-int8.onnx").exists()

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 import torch
 from conftest import TONES
-from transformers import AutoConfig, AutoModelForAudioClassification, set_seed
+from transformers import AutoConfig, AutoModelForAudioClassification, EvalPrediction, set_seed
 
-from speech_intent import data, model, train, training
+from speech_intent import data, metrics, model, train, training
 from speech_intent.predict import IntentClassifier
 
 FIGURES = [f"{name}_{average}" for name in ("precision", "recall", "f1") for average in ("micro", "macro", "weighted")]
@@ -90,12 +90,20 @@ def test_the_best_weights_come_back_although_later_ones_are_worse(tmp_path, spli
 
     def score(predictions) -> dict:
         weights.append(classifier.classifier.weight.detach().clone())
-        return {"f1_macro": next(scores)}
+        return {"f1_macro": (score := next(scores)), "choice": score}
 
     trainer.compute_metrics = score
     trainer.train()
     assert not torch.equal(weights[1], weights[3])
     assert torch.equal(classifier.classifier.weight, weights[1])
+
+
+def test_among_equal_scores_the_surer_checkpoint_is_chosen():
+    score, labels = metrics.validation_scores("accuracy"), np.array([0, 1])
+    faint, clear, wrong = np.eye(2) * 0.1, np.eye(2) * 3, np.array([[3.0, 0], [3.0, 0]])
+    faint, clear, wrong = (score(EvalPrediction(logits, labels)) for logits in (faint, clear, wrong))
+    assert faint["accuracy"] == clear["accuracy"] == 1 and wrong["accuracy"] == 0.5
+    assert clear["choice"] > faint["choice"] > wrong["choice"]
 
 
 def test_training_stops_early_when_nothing_gets_better(tmp_path, splits, encoders, numbers):
@@ -174,6 +182,7 @@ def test_a_run_leaves_model_extractor_labels_and_figures(run_folder):
         "training_curves.png",
         "confusion_matrix.png",
         "reliability.png",
+        "by_duration.png",
         "report.html",
         "validation.png",
     }
@@ -198,10 +207,10 @@ def test_predictions_are_listed_clip_by_clip(run_folder):
     rows = pd.read_csv(run_folder / "predictions.csv")
     result = json.loads((run_folder / "metrics.json").read_text())
     columns = ["file_name", "intent", "predicted", "score", "accepted", "speaker", "seconds"]
-    assert list(rows) == [*columns, *(f"p_{name}" for name in sorted(TONES))] and rows["accepted"].all()
-    assert np.allclose(rows[sorted(TONES)].sum(axis=1), 1) and np.allclose(
-        rows[sorted(TONES)].max(axis=1), rows["score"]
-    )
+    probabilities = [f"p_{name}" for name in sorted(TONES)]
+    assert list(rows) == [*columns, *probabilities] and rows["accepted"].all()
+    assert np.allclose(rows[probabilities].sum(axis=1), 1)
+    assert np.allclose(rows[probabilities].max(axis=1), rows["score"])
     assert (rows["intent"] == rows["predicted"]).sum() == result["correct"]
     assert rows["score"].between(0.25, 1).all()
 

@@ -1,5 +1,6 @@
 """Fine-tune a speech encoder on labelled recordings, from the command line: `python -m speech_intent.train --help`."""
 
+import argparse
 import shutil
 import sys
 from dataclasses import replace
@@ -63,8 +64,19 @@ def compare(encoders: list[str], output_dir: Path, **options) -> dict[str, dict]
     return results
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Train as the arguments say; return the exit status."""
+def run_protocol(args: argparse.Namespace, encoders: list[str], numbers: Hyperparameters, recipe: Recipe) -> None:
+    """Run each encoder through the protocol that the arguments name, and print its table."""
+    from . import protocols
+
+    seeds, several = [int(seed) for seed in args.seeds.split(",")], len(encoders) > 1
+    for encoder in encoders:
+        out = args.output_dir / Path(encoder).name if several else args.output_dir
+        experiment = args.protocol, args.folds, seeds, args.keep_weights, out, encoder, numbers, recipe
+        print(protocols.describe(protocols.run(*experiment)))
+
+
+def arguments(argv: list[str] | None) -> tuple[Hyperparameters, argparse.Namespace]:
+    """Read the command line; the defaults of the numbers are the recipe's."""
     from transformers import HfArgumentParser
 
     parser = HfArgumentParser(Hyperparameters, prog="python -m speech_intent.train", description=__doc__)
@@ -87,6 +99,12 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(str(error))
     if unknown:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return numbers, args
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train as the arguments say; return the exit status."""
+    numbers, args = arguments(argv)
     from . import evaluate
 
     recipe = chosen_recipe(args)
@@ -94,21 +112,7 @@ def main(argv: list[str] | None = None) -> int:
     options = {"data": recipe.data, "numbers": numbers, "resume": args.resume, "recipe": recipe}
     try:
         if args.protocol:
-            from . import protocols
-
-            seeds = [int(seed) for seed in args.seeds.split(",")]
-            experiment = {"protocol": args.protocol, "n_folds": args.folds, "seeds": seeds}
-            for encoder in encoders:
-                out = args.output_dir / Path(encoder).name if len(encoders) > 1 else args.output_dir
-                results = protocols.run(
-                    **experiment,
-                    encoder=encoder,
-                    output_dir=out,
-                    keep_weights=args.keep_weights,
-                    numbers=numbers,
-                    recipe=recipe,
-                )
-                print(protocols.describe(results))
+            run_protocol(args, encoders, numbers, recipe)
             return 0
         if len(encoders) > 1:
             compare(encoders, args.output_dir, **options)
