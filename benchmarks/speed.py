@@ -160,7 +160,22 @@ def table() -> str:
             f"| {model} | " + " | ".join(figure("{:.1f}", result, name, "ms", shape) for shape in GROWTH) + " |"
         )
     precisions = ", ".join(f"{model} {figure('{}', result, name, 'precision')}" for name, model in NAMES.items())
-    return "\n".join(lines) + f"\n\nMedians; {result.get('machine', 'not measured')}. Precision: {precisions}.\n"
+    lines += ["", f"Medians; {result.get('machine', 'not measured')}. Precision: {precisions}."]
+    return "\n".join([*lines, *engines()]) + "\n"
+
+
+def engines() -> list[str]:
+    """Write the comparison of benchmarks/engines.py."""
+    path = RESULT.with_name("engines.json")
+    if not path.exists():
+        return ["\nEngines: not measured."]
+    lines = [
+        "\nOther engines, wav2vec2-base size (`python benchmarks/engines.py runs/speed/base`), in the same place:\n"
+    ]
+    lines += ["| engine | load and first answer | warm, 3 s | peak memory | largest difference of a logit |"]
+    text = "| {} | {first_seconds:.2f} s | {warm_ms:.0f} ms | {megabytes:.0f} MB | {difference:.1e} |"
+    rows = json.loads(path.read_text()).items()
+    return [*lines, "|---|---|---|---|---|", *(text.format(name, **row) for name, row in rows)]
 
 
 def main() -> None:

@@ -448,7 +448,7 @@ def main():
     parser.add_argument("--commands", type=Path, help="real commands, whose left-out part is probed")
     parser.add_argument("--dataset", type=Path, help="bundled dataset, probed from train to validation")
     parser.add_argument("--phrasings", type=Path, help="bundled phrasings, of which only train may occur")
-    parser.add_argument("--steps", type=int, default=16_800, help="in all parts of a run (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=21_000, help="in all parts of a run (default: %(default)s)")
     parser.add_argument("--evaluate-minutes", type=float, default=8)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()

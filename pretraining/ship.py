@@ -103,7 +103,9 @@ def figures() -> str:
     text += "clips;\non 2 CPU cores.\n"
     minutes = {name: load(name)["train_seconds"] / 60 for name in ("digits-small", "commands-small") if load(name)}
     if minutes:
-        text += "Training: " + ", ".join(f"{name.split('-')[0]} {value:.0f} minutes" for name, value in minutes.items())
+        text += "Training, while another job shared the cores: " + ", ".join(
+            f"{name.split('-')[0]} {value:.0f} minutes" for name, value in minutes.items()
+        )
         text += " for all folds.\n"
     if cost := load("cost"):
         time, ms = cost["fine_tune_112_clips"], cost["forward_3s_ms"]
