@@ -40,6 +40,7 @@ from inference import LOCAL_MODEL, as_json
 MAX_FILES = 100  # of one batch
 HELD_BYTES = 512 * 1024**2  # of request bodies in memory at a time
 CONNECTIONS = 65_536  # open files to ask the system for; many grant 1,024 unasked
+MAX_RETRY = 60  # seconds, of Retry-After
 KEEP_ALIVE = 75  # seconds; longer than load balancers keep a connection, and than clients are told to stay away
 
 BEARER = HTTPBearer(auto_error=False)
@@ -158,6 +159,7 @@ class Queue:
     held = 0  # bytes
     cost = 0.0  # seconds until the next clip's turn for each clip that waits; 0: not known here
     lost = 0  # calls that died with their replica
+    called_back = 0.0  # time.monotonic() at which the last one turned away was told to come back
 
     def __init__(self, max_wait: float):
         self.max_wait = max_wait
@@ -167,12 +169,18 @@ class Queue:
         """Hold places in the queue, or raise `Busy`. Whoever comes to an empty queue is let in."""
         wait = self.cost * self.waiting
         if self.waiting and (wait + self.cost * n_clips > self.max_wait or self.held + n_bytes > HELD_BYTES):
-            raise Busy(wait)
+            raise Busy(self._return(wait, n_clips))
         self.waiting, self.held = self.waiting + n_clips, self.held + n_bytes
         try:
             yield
         finally:
             self.waiting, self.held = self.waiting - n_clips, self.held - n_bytes
+
+    def _return(self, wait: float, n_clips: int) -> float:
+        """Give each one turned away a time of its own, so that they come back as fast as they can be answered."""
+        now = time.monotonic()
+        self.called_back = min(max(now + wait, self.called_back + self.cost * n_clips), now + MAX_RETRY)
+        return self.called_back - now
 
 
 class Threads(Queue):

@@ -15,6 +15,7 @@ from locust import FastHttpUser, constant, events, task
 
 WORK = Path(os.environ["LOAD_TEST_FOLDER"])
 REQUESTS = pickle.loads((WORK / "requests.pickle").read_bytes())  # (body, score of each label) of each clip
+PATH = os.environ["LOAD_TEST_PATH"]
 HEADERS = {"Content-Type": "multipart/form-data; boundary=clip"}
 TOLERANCE = 1e-4  # of a score
 
@@ -34,7 +35,7 @@ class Connection(FastHttpUser):
         """Send a clip and note what comes back."""
         body, expected = random.choice(REQUESTS)
         began = time.perf_counter()
-        with self.client.post("/predict", data=body, headers=HEADERS, catch_response=True) as response:
+        with self.client.post(PATH, data=body, headers=HEADERS, catch_response=True) as response:
             ended = time.perf_counter()
             response.success()
             kind = str(response.status_code) if response.status_code else f"{type(response.error).__name__}"

@@ -1,13 +1,14 @@
-"""Requests a second with thousands of connections at once: serve.py against a plain FastAPI + pipeline server.
+"""Requests a second with thousands of connections at once: serve.py against plain FastAPI + pipeline servers.
 
     python benchmarks/load_test.py                      # the classifier in models/
     python benchmarks/load_test.py --model runs/base    # another one; --random-base makes one of wav2vec2-base's size
     python benchmarks/load_test.py --table              # docs/scaling.md again, from benchmarks/results/
 
-Both servers run in this one run, one after the other, on the first two cores of the machine, which they share with the
-load generator (locust). Every connection sends WAV clips of mixed length from the bundled test split, one after the
-other. Only those answers with status 200 count that equal the predictor's own (serve.py: IntentClassifier; the other:
-the pipeline), and only those that come after the last connection is there; 503 and errors are counted apart.
+All servers run in this one run, one after the other, on the first two cores of the machine, which they share with the
+load generator (locust); the plain one with its model in FastAPI's threads, and one call at a time. Every connection
+sends WAV clips of mixed length from the bundled test split, one after the other. Only those answers with status 200
+count that equal the predictor's own (serve.py: IntentClassifier; the others: the pipeline), and only those that come
+after the last connection is there; 503 and errors are counted apart.
 """
 
 import argparse
@@ -37,6 +38,7 @@ RESULTS, DOCUMENT = ROOT / "benchmarks" / "results", ROOT / "docs" / "scaling.md
 BLOCK = r"(?s)(<!-- figures: benchmarks/load_test.py -->\n).*?(<!-- end -->)"
 SHIPPED = ROOT / "models" / "wav2vec2-small-scooter"
 N_CLIPS, CORES, RAMP = 100, 2, 500  # RAMP: new connections a second
+PATHS = {"serve.py": "/predict", "pipeline, in threads": "/threads", "pipeline, one at a time": "/alone"}
 NAMES = {"wav2vec2-small-scooter": "shipped", "base": "wav2vec2-base size"}
 LABELS = [f"intent_{i}" for i in range(9)]
 
@@ -87,7 +89,7 @@ def start(server: str, model: str, port: int) -> subprocess.Popen:
             time.sleep(0.2)
 
 
-def load(port: int, connections: int, seconds: int, work: Path) -> tuple[list[tuple[float, str]], int]:
+def load(port: int, path: str, connections: int, seconds: int, work: Path) -> tuple[list[tuple[float, str]], int]:
     """Run the load generator.
 
     Give (seconds, kind) of what was answered after all connections were there, and how many answers there were in all.
@@ -95,7 +97,7 @@ def load(port: int, connections: int, seconds: int, work: Path) -> tuple[list[tu
     command = [sys.executable, "-m", "locust", "-f", "benchmarks/load_client.py", "--headless", "--loglevel", "ERROR"]
     command += ["-u", str(connections), "-r", str(RAMP), "--run-time", f"{seconds + connections // RAMP + 5}s"]
     command += ["--host", f"http://127.0.0.1:{port}"]
-    environment = os.environ | {"LOAD_TEST_FOLDER": str(work)}
+    environment = os.environ | {"LOAD_TEST_FOLDER": str(work), "LOAD_TEST_PATH": path}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"error: locust ended with status {done.returncode}\n{done.stderr}")
@@ -117,18 +119,18 @@ def measure(server: str, model: str, wavs: list[bytes], connections: int, second
         process = start(server, model, port)
         try:
             before = psutil.Process(process.pid).cpu_times()
-            results, n_answers = load(port, connections, seconds, work)
+            results, n_answers = load(port, PATHS[server], connections, seconds, work)
             after = psutil.Process(process.pid).cpu_times()
         finally:
             process.kill()
             process.wait()
     good = [took for took, kind in results if kind == "200"]
-    quantiles = np.quantile(good, [0.5, 0.95, 0.99]) if good else [float("nan")] * 3
+    busy = after.user + after.system - before.user - before.system
     return {
         "answers": dict(Counter(kind for _, kind in results)),
         "requests_per_second": len(good) / seconds,
-        "seconds": dict(zip(["p50", "p95", "p99"], map(float, quantiles), strict=True)),
-        "core_seconds_per_request": (after.user + after.system - before.user - before.system) / max(1, n_answers),
+        "seconds": {f"p{q}": float(np.quantile(good, q / 100)) for q in (50, 95, 99)} if good else {},
+        "core_seconds_per_request": busy / n_answers if n_answers else None,
     }
 
 
@@ -147,16 +149,17 @@ def tables() -> str:
     """Write the measured part of docs/scaling.md from the stored results; empty where there are none."""
     files = [RESULTS / f"{name}.json" for name in ("serving", "batching")]
     serving, batching = ({} if not file.exists() else json.loads(file.read_text()) for file in files)
-    lines = ["| model | server | answers/s | ratio | 503 | others | p50 | p95 | p99 | core-s a request |"]
+    lines = ["| model | server | answers/s | serve.py answers | 503 | others | p50 | p95 | p99 | core-s a request |"]
     lines += ["|---" * 10 + "|"]
     for key, name in NAMES.items():
-        for server, row in serving.get(key, {}).get("servers", {}).items():
-            kinds = dict(row["answers"])
+        servers = serving.get(key, {}).get("servers", {})
+        for server, row in servers.items():
+            kinds, rate, cost = dict(row["answers"]), row["requests_per_second"], row["core_seconds_per_request"]
             refused, others = kinds.pop("503", 0), sum(n for kind, n in kinds.items() if kind != "200")
-            ratio = f"{serving[key]['ratio']:.1f}" if server == "serve.py" else "1"
-            waits = " | ".join(f"{row['seconds'][p]:.1f} s" for p in ("p50", "p95", "p99"))
-            cells = f"{row['requests_per_second']:.1f} | {ratio} | {refused} | {others} | {waits}"
-            lines.append(f"| {name} | `{server}` | {cells} | {row['core_seconds_per_request']:.3f} |")
+            times = f"{servers['serve.py']['requests_per_second'] / rate:.1f} times as many" if rate else "-"
+            waits = [f"{row['seconds'][p]:.1f} s" if rate else "-" for p in ("p50", "p95", "p99")]
+            cells = [name, server, f"{rate:.1f}", times if server != "serve.py" else "", refused, others, *waits]
+            lines.append(f"| {' | '.join(map(str, cells))} | {f'{cost:.3f}' if cost else '-'} |")
     lines += ["", "| model | batches of 8, mixed lengths | batches of 8, equal lengths |", "|---|---|---|"]
     for key, name in NAMES.items():
         if row := batching.get(key):
@@ -215,17 +218,13 @@ def main() -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     wavs, model = clips(), str(args.model.resolve())
-    servers = {
-        server: measure(server, model, wavs, args.connections, args.seconds) for server in ("serve.py", "pipeline")
-    }
-    ours, plain = (servers[name]["requests_per_second"] for name in ("serve.py", "pipeline"))
+    servers = {server: measure(server, model, wavs, args.connections, args.seconds) for server in PATHS}
     result = {
         "connections": args.connections,
         "seconds": args.seconds,
         "clip_seconds": float(np.mean([soundfile.info(io.BytesIO(wav)).duration for wav in wavs])),
         "machine": f"{CORES} of {os.cpu_count()} cores, {platform.machine()}",
         "servers": servers,
-        "ratio": ours / plain if plain else None,
     }
     results = json.loads(args.output.read_text()) if args.output.exists() else {}
     args.output.parent.mkdir(parents=True, exist_ok=True)

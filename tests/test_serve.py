@@ -299,9 +299,12 @@ def test_a_full_queue_says_503_and_when_to_come_back(start, wav):
     threads = [threading.Thread(target=post, args=(i,)) for i in range(20)]
     for thread in threads:
         thread.start()
+    seconds = []
     for refused in [answered.get(timeout=60) for _ in range(15)]:  # while the model still thinks about the first
-        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
-        assert refused.json() == {"detail": "too many requests are waiting; try again in 1 s"}
+        seconds.append(int(refused.headers["Retry-After"]))
+        assert refused.status_code == 503
+        assert refused.json() == {"detail": f"too many requests are waiting; try again in {seconds[-1]} s"}
+    assert min(seconds) <= 2 and 3 <= max(seconds) <= 5  # as fast as they can be answered: 15 times 0.2 s
     model.gate.set()
     for thread in threads:
         thread.join()
