@@ -43,9 +43,9 @@ def loaded(folder: Path, engine: str, file: str = "", precision: str = ""):
 
         session = onnxruntime.InferenceSession(folder / file, providers=["CPUExecutionProvider"])
         return lambda values, mask: session.run(None, {"input_values": values, "attention_mask": mask})[0]
-    import openvino
+    from speech_intent.engine import GROUP, cache_folder  # first: it keeps OpenVINO from reporting to its makers
 
-    from speech_intent.engine import GROUP, cache_folder
+    import openvino  # isort: skip
 
     options = {"CACHE_DIR": cache_folder(), "PERFORMANCE_HINT": "LATENCY", "DYNAMIC_QUANTIZATION_GROUP_SIZE": GROUP}
     options |= {"INFERENCE_PRECISION_HINT": precision} if precision else {}

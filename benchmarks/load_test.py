@@ -177,7 +177,7 @@ def tables() -> str:
         "machines of 32 cores | cores / 32": [f"{n / 32:,.0f}" for n in cores],
         "incoming audio, WAV | 10,000 · *b* · 8 bits": [f"{n:.1f} Gbit/s" for n in bits],
         "core-hours for a million hours of audio | 10⁶ · *c* / *s*": [f"{n:,.0f}" for n in hours],
-        "days on 1,000 cores | core-hours / 24,000": [f"{n / 24_000:,.0f}" for n in hours],
+        "days on 1,000 cores | core-hours / 24,000": [f"{n / 24_000:,.1f}" for n in hours],
     }
     lines += [f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items()]
     if runs:

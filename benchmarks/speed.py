@@ -169,9 +169,7 @@ def engines() -> list[str]:
     path = RESULT.with_name("engines.json")
     if not path.exists():
         return ["\nEngines: not measured."]
-    lines = [
-        "\nOther engines, wav2vec2-base size (`python benchmarks/engines.py runs/speed/base`), in the same place:\n"
-    ]
+    lines = ["\nEngines, wav2vec2-base size, the same machine (`python benchmarks/engines.py runs/speed/base`):\n"]
     lines += ["| engine | load and first answer | warm, 3 s | peak memory | largest difference of a logit |"]
     text = "| {} | {first_seconds:.2f} s | {warm_ms:.0f} ms | {megabytes:.0f} MB | {difference:.1e} |"
     rows = json.loads(path.read_text()).items()

@@ -312,3 +312,14 @@ def test_the_readme_holds_the_table_of_the_stored_figures():
     speed = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(speed)
     assert speed.table() in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_answering_looks_up_no_other_host(onnx_folder, tmp_path, tone):
+    soundfile.write(tmp_path / "clip.wav", tone(TONES["hear_upper"]), RATE)
+    program = "import runpy, sys, time\nsys.addaudithook(lambda event, args: event in HOSTS and print('asked', args))\n"
+    program += "runpy.run_path(sys.argv[1])['main'](sys.argv[2:])\ntime.sleep(2)"
+    program = "HOSTS = 'socket.getaddrinfo', 'socket.connect'\n" + program
+    command = [sys.executable, "-c", program, str(ROOT / "inference.py"), str(tmp_path / "clip.wav")]
+    home = os.environ | {"HOME": str(tmp_path)}  # OpenVINO's reporter keeps consent and identity there
+    done = subprocess.run([*command, "--model", str(onnx_folder)], capture_output=True, text=True, env=home, cwd=ROOT)
+    assert "hear_upper" in done.stdout and "asked" not in done.stdout, done.stdout + done.stderr

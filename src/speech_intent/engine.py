@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,6 +10,9 @@ import numpy as np
 
 from . import features
 from .hub import INT8, RECORD, ModelError, onnx_file, weights_digest
+
+# OpenVINO reports to Google Analytics that it was imported, unless its reporter cannot be: nothing leaves the machine.
+sys.modules.setdefault("openvino_telemetry", None)
 
 STEP = 4_000  # samples; clips are filled up to a multiple, since OpenVINO compiles kernels for each length it meets
 GROUP = 128  # inputs of an int8 layer that share a scale; OpenVINO's own 32 is slower and was no closer to float32
