@@ -60,6 +60,7 @@ check: $(VENV)/.installed-dev ## Check style (ruff) and that the stored notebook
 
 notebooks: $(VENV)/.installed-dev ## Execute the notebooks in place: the only way their stored outputs are made
 	$(EXECUTE) --inplace $(NOTEBOOKS)
+	$(BIN)/python jupyter_notebooks/shrink.py $(NOTEBOOKS)
 	$(NORMALISE) $(NOTEBOOKS)
 
 models: $(VENV)/.installed ## Train the classifier that ships in models/: the only thing that writes there

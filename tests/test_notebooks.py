@@ -57,7 +57,7 @@ def test_there_are_three():
 
 def test_is_valid_and_small(path, notebook):
     nbformat.validate(notebook)
-    assert path.stat().st_size < 250_000
+    assert path.stat().st_size < 150_000
 
 
 def test_opens_with_a_title_question_inputs_and_outputs(notebook):
