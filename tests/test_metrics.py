@@ -41,6 +41,29 @@ def test_every_wilson_interval_holds_its_figure_and_every_interval_is_within_0_a
         assert 0 <= low <= high <= 1
 
 
+@given(answers)
+@settings(max_examples=20, deadline=None)
+def test_figures_of_each_label_equal_scikit_learns_and_lie_in_their_intervals(pair):
+    per_class = metrics.classification_metrics(*pair, LABELS)["per_class"]
+    expected = precision_recall_fscore_support(*pair, labels=range(5), zero_division=0)
+    for i, scores in enumerate(per_class.values()):
+        assert [scores[name] for name in ("precision", "recall", "f1", "support")] == pytest.approx(
+            [column[i] for column in expected]
+        )
+        for name in ("precision", "recall"):
+            low, high = scores[f"{name}_interval"]
+            assert 0 <= low <= scores[name] <= high <= 1
+        assert 0 <= scores["f1_interval"][0] <= scores["f1_interval"][1] <= 1
+    text = metrics.class_table(per_class).to_string()
+    assert all(label in text for label in LABELS)
+
+
+def test_a_label_that_is_neither_spoken_nor_answered_has_an_interval_that_says_nothing():
+    unheard = metrics.classification_metrics([0, 1], [0, 1], LABELS)["per_class"]["unheard"]
+    assert (unheard["f1"], unheard["support"]) == (0, 0)
+    assert [unheard[f"{name}_interval"] for name in ("precision", "recall", "f1")] == [[0, 1]] * 3
+
+
 def test_bootstrap_intervals_hold_their_figures_and_repeat_by_seed():
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 4, 200)
@@ -58,13 +81,13 @@ def test_a_case_worked_by_hand():
     # answered  battery battery book_now book_now greeting greeting
     result = metrics.classification_metrics([0, 0, 0, 1, 1, 2], [0, 0, 1, 1, 2, 2], LABELS[:3])
     assert (result["n"], result["correct"], result["accuracy"]) == (6, 4, pytest.approx(4 / 6))
-    assert result["per_class"]["battery"] == pytest.approx({"precision": 1, "recall": 2 / 3, "f1": 0.8, "support": 3})
-    assert result["per_class"]["book_now"] == pytest.approx(
-        {"precision": 1 / 2, "recall": 1 / 2, "f1": 1 / 2, "support": 2}
-    )
-    assert result["per_class"]["greeting"] == pytest.approx(
-        {"precision": 1 / 2, "recall": 1, "f1": 2 / 3, "support": 1}
-    )
+    names = ("precision", "recall", "f1", "correct", "support")
+    by_label = {label: [scores[name] for name in names] for label, scores in result["per_class"].items()}
+    assert by_label["battery"] == pytest.approx([1, 2 / 3, 0.8, 2, 3])
+    assert by_label["book_now"] == pytest.approx([1 / 2, 1 / 2, 1 / 2, 1, 2])
+    assert by_label["greeting"] == pytest.approx([1 / 2, 1, 2 / 3, 1, 1])
+    assert result["per_class"]["battery"]["recall_interval"] == metrics.wilson_interval(2, 3)
+    assert result["per_class"]["greeting"]["precision_interval"] == metrics.wilson_interval(1, 2)
     assert result["precision_macro"] == pytest.approx(2 / 3)
     assert result["recall_macro"] == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)
     assert result["f1_macro"] == pytest.approx((0.8 + 0.5 + 2 / 3) / 3)

@@ -52,6 +52,12 @@ def test_every_fold_and_seed_is_trained_once_and_reported(tmp_path, write_folder
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert [run["n"] for run in results["encoder"]["runs"]] == [12] * 4 and results["encoder"]["n"] == 24
     assert {"mean", "sd", "accuracy_interval"} <= set(results["MFCC + SVM"])
+    assert {results[way]["bootstrap"] for way in ("encoder", "MFCC + SVM", "majority class")} == {
+        "over 2 speakers, too few for a reliable interval"
+    }
+    fold = json.loads((tmp_path / "out" / "speaker 1-seed-0" / "metrics.json").read_text())
+    assert fold["split"].startswith("test (leave-one-speaker-out, speaker 1; ")
+    assert (fold["speakers_train"], fold["speakers_test"]) == (1, 1)
     assert results["majority class"]["accuracy"] == 0.25 and results["speakers"] == 2
     assert not list((tmp_path / "out").rglob("*.safetensors"))
     written = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("metrics.json")}

@@ -23,9 +23,10 @@ def classification_metrics(
     Gives `n`, `correct`, `accuracy`, {`precision`,`recall`,`f1`}_{`micro`,`macro`,`weighted`}, for each figure `x` its
     95 % interval `x_interval` ([low, high]: Wilson's for accuracy and what equals it, else bootstrap over clips, or
     over speakers where all are known), `bootstrap` (which of the two, and a warning where speakers are few),
-    `per_class` ({label: {precision, recall, f1, support}}) and `confusion` (rows truth, columns prediction). With one
-    label a clip, micro precision, recall and F1 equal the accuracy: each wrong answer is one false positive and one
-    false negative. A division by zero counts as 0; a label neither spoken nor predicted stays out of the macro average.
+    `per_class` ({label: `precision`, `recall`, `f1`, their intervals, `correct`, `support`}) and `confusion` (rows
+    truth, columns prediction). With one label a clip, micro precision, recall and F1 equal the accuracy: each wrong
+    answer is one false positive and one false negative. A division by zero counts as 0, with the interval 0 to 1; a
+    label neither spoken nor predicted stays out of the macro average.
     """
     matrix = confusion_matrix(y_true, y_pred, labels=range(len(labels)))  # (n_labels, n_labels)
     n, correct = int(matrix.sum()), int(np.trace(matrix))
@@ -40,15 +41,44 @@ def classification_metrics(
             intervals[f"{key}_interval"] = (
                 intervals["accuracy_interval"]
                 if average == "micro" or key == "recall_weighted"  # these are the accuracy under another name
-                else np.quantile(resampled[key], (0.025, 0.975)).clip(0, 1).tolist()  # rounding at 1
+                else middle_95(resampled[key])
             )
-    by_label = precision_recall_fscore_support(y_true, y_pred, labels=range(len(labels)), zero_division=0)
-    per_class = {
-        label: {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(s)}
-        for label, p, r, f, s in zip(labels, *by_label, strict=True)
-    }
     found = {"n": n, "correct": correct, **figures, **intervals, "bootstrap": how}
-    return found | {"per_class": per_class, "confusion": matrix.tolist()}
+    return found | {"per_class": by_class(matrix, draws, labels), "confusion": matrix.tolist()}
+
+
+def by_class(matrix: np.ndarray, draws: np.ndarray, labels: Sequence[str]) -> dict[str, dict]:
+    """Score each label of a confusion matrix (n_labels, n_labels): proportions by Wilson, F1 by resampled `draws`."""
+    names = ("precision", "recall", "f1")
+    scores = {name: values[0] for name, values in label_scores(matrix[None]).items()}  # (n_labels,) each
+    f1_draws, found = label_scores(draws)["f1"], {}
+    for i, label in enumerate(labels):
+        hits, spoken, predicted = (int(count) for count in (matrix[i, i], matrix[i].sum(), matrix[:, i].sum()))
+        found[label] = {name: float(scores[name][i]) for name in names} | {"correct": hits, "support": spoken}
+        found[label] |= {
+            "precision_interval": wilson_interval(hits, predicted),
+            "recall_interval": wilson_interval(hits, spoken),
+            "f1_interval": middle_95(f1_draws[:, i]) if spoken + predicted else [0.0, 1.0],
+        }
+    return found
+
+
+def class_table(per_class: dict[str, dict]) -> "pd.DataFrame":
+    """Lay `per_class` out for reading, weakest first: each figure with its 95 % interval, as text."""
+    import pandas as pd
+
+    rows = {}
+    for label, scores in sorted(per_class.items(), key=lambda item: item[1]["f1"]):
+        rows[label] = {"correct": scores["correct"], "support": scores["support"]}
+        for name in ("recall", "precision", "f1"):
+            low, high = scores[f"{name}_interval"]
+            rows[label][name] = f"{scores[name]:.3f} ({low:.2f} to {high:.2f})"
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def middle_95(values: np.ndarray) -> list[float]:
+    """Give the range of the middle 95 % of resampled figures (n_draws,)."""
+    return np.quantile(values, (0.025, 0.975)).clip(0, 1).tolist()  # rounding at 1
 
 
 def resample(y_true, y_pred, matrix, speakers, rng) -> tuple[np.ndarray, str]:
@@ -85,21 +115,28 @@ def averages(matrices: np.ndarray) -> dict[str, np.ndarray]:
     Takes counts (n_matrices, n_labels, n_labels), rows truth; gives six figures, (n_matrices,) each, by the definitions
     of scikit-learn with zero_division=0.
     """
-    hits = np.diagonal(matrices, axis1=1, axis2=2).astype(float)  # (n_matrices, n_labels)
-    spoken, predicted = matrices.sum(axis=2), matrices.sum(axis=1)
-    scores = {
-        "precision": hits / np.maximum(predicted, 1),
-        "recall": hits / np.maximum(spoken, 1),
-        "f1": 2 * hits / np.maximum(spoken + predicted, 1),
-    }
-    present = (spoken + predicted) > 0
+    scores, spoken = label_scores(matrices), matrices.sum(axis=2)
+    present = (spoken + matrices.sum(axis=1)) > 0
     result = {f"{name}_macro": (s * present).sum(axis=1) / present.sum(axis=1) for name, s in scores.items()}
     weights = spoken / spoken.sum(axis=1, keepdims=True)
     return result | {f"{name}_weighted": (s * weights).sum(axis=1) for name, s in scores.items()}
 
 
+def label_scores(matrices: np.ndarray) -> dict[str, np.ndarray]:
+    """Compute `precision`, `recall` and `f1` (n_matrices, n_labels) of confusion matrices; 0 / 0 counts as 0."""
+    hits = np.diagonal(matrices, axis1=1, axis2=2).astype(float)
+    spoken, predicted = matrices.sum(axis=2), matrices.sum(axis=1)
+    return {
+        "precision": hits / np.maximum(predicted, 1),
+        "recall": hits / np.maximum(spoken, 1),
+        "f1": 2 * hits / np.maximum(spoken + predicted, 1),
+    }
+
+
 def wilson_interval(correct: int, n: int) -> list[float]:
-    """Give the 95 % interval of a proportion correct / n (Wilson 1927, J. Am. Stat. Assoc. 22)."""
+    """Give the 95 % interval of a proportion correct / n (Wilson 1927, J. Am. Stat. Assoc. 22); 0 to 1 for n = 0."""
+    if not n:
+        return [0.0, 1.0]
     z = 1.959964  # 97.5 % quantile of the standard normal
     p, scale = correct / n, 1 + z**2 / n
     middle, half = (p + z**2 / (2 * n)) / scale, z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / scale

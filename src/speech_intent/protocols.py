@@ -70,6 +70,7 @@ def run(
             out = output_dir / f"{name}-seed-{seed}"
             if not (out / "metrics.json").exists():
                 splits = data.to_datasets(split, clips)
+                how = f"{protocol}, {name}; {how}"
                 train.run_splits(splits, how, encoder, out, replace(numbers, seed=seed), out.exists(), recipe)
             if not keep_weights:
                 shutil.rmtree(out / "model", ignore_errors=True)
@@ -78,7 +79,7 @@ def run(
             answers["encoder"].append(predictions.assign(fold=name, seed=seed))
             learn, test = (split["split"] == "train").to_numpy(), (split["split"] == "test").to_numpy()
             svm = baseline.machine().fit(statistics[learn], split["intent"][learn])
-            truth = pd.DataFrame({"intent": split["intent"][test], "fold": name, "seed": seed})
+            truth = split.loc[test, ["intent", "speaker"]].assign(fold=name, seed=seed)
             answers["MFCC + SVM"].append(truth.assign(predicted=svm.predict(statistics[test])))
             answers["majority class"].append(truth.assign(predicted=split["intent"][learn].mode()[0]))
     list_hash = hashlib.sha256(table[["file_name", "intent"]].to_csv(index=False).encode()).hexdigest()[:16]
@@ -91,16 +92,16 @@ def run(
 
 
 def summary(answers: pd.DataFrame, first_seed: int) -> dict:
-    """Score the answers (`intent`, `predicted`, `fold`, `seed`) of all folds and seeds."""
+    """Score the answers (`intent`, `predicted`, `speaker`, `fold`, `seed`) of all folds and seeds."""
     right = answers["intent"] == answers["predicted"]
     runs = right.groupby([answers["seed"], answers["fold"]]).agg(accuracy="mean", n="size").reset_index()
     pooled = answers[answers["seed"] == first_seed]
     labels = sorted(set(pooled["intent"]) | set(pooled["predicted"]))
     ids = {label: i for i, label in enumerate(labels)}
-    scores = metrics.classification_metrics(pooled["intent"].map(ids), pooled["predicted"].map(ids), labels)
-    keep = {
-        key: scores[key] for key in ("n", "correct", "accuracy", "accuracy_interval", "f1_macro", "f1_macro_interval")
-    }
+    truth, guesses = pooled["intent"].map(ids), pooled["predicted"].map(ids)
+    scores = metrics.classification_metrics(truth, guesses, labels, pooled["speaker"])
+    names = ("n", "correct", "accuracy", "accuracy_interval", "f1_macro", "f1_macro_interval", "bootstrap")
+    keep = {name: scores[name] for name in names}
     spread = {"mean": runs["accuracy"].mean(), "sd": runs["accuracy"].std(ddof=1) if len(runs) > 1 else None}
     return keep | spread | {"runs": runs.to_dict("records")}
 
@@ -108,9 +109,10 @@ def summary(answers: pd.DataFrame, first_seed: int) -> dict:
 def describe(results: dict) -> str:
     """Print the ways side by side, with what qualifies their figures."""
     ways = ("encoder", "MFCC + SVM", "majority class")
-    columns = ["n", "correct", "accuracy", "accuracy_interval", "f1_macro", "mean", "sd"]
+    columns = ["n", "correct", "accuracy", "accuracy_interval", "f1_macro", "f1_macro_interval", "mean", "sd"]
     table = pd.DataFrame({way: {column: results[way][column] for column in columns} for way in ways}).T
     shared = results["protocol"] in ("random", "kfold") and results["speakers"] != 1
     warning = "\nWarning: this split may have the same speakers on both sides; its figures flatter." if shared else ""
     how = f"Protocol {results['protocol']}, seeds {results['seeds']}, data list {results['data_hash']}"
-    return f"{table.to_string()}\n{how}{warning}"
+    bootstrap = f"Intervals: accuracy Wilson's, macro F1 bootstrap {results['encoder']['bootstrap']}"
+    return f"{table.to_string()}\n{how}\n{bootstrap}{warning}"

@@ -29,7 +29,7 @@ def write(result: dict, predictions: pd.DataFrame, output_dir: Path) -> Path:
         "calibration": _calibration(result),
     }
     parts = {key: html.escape(value) for key, value in parts.items()} | {"n": result["n"], "correct": result["correct"]}
-    parts["per_class"] = _table(pd.DataFrame(result["per_class"]).T.astype({"support": int}).sort_values("f1"))
+    parts["per_class"] = _table(metrics.class_table(result["per_class"]))
     parts |= {"averages": _table(averages), "confusions": _table(confusions.set_index("intent"))}
     for title, table in groups(predictions, output_dir).items():
         plots.save(plots.accuracy(table, title), output_dir / f"{title.split(',')[0].replace(' ', '_')}.png")
