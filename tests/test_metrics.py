@@ -142,7 +142,8 @@ def test_accuracy_is_counted_by_group():
 @pytest.mark.parametrize("seconds", [[1.0] * 8, [1, 2, 3, 4, 5, 6, 7, 8], [1, 1, 1, 1, 1, 1, 2, 3], [0.04] * 7 + [2]])
 def test_every_clip_falls_into_one_group_of_length(seconds):
     table = metrics.accuracy_by_length(pd.DataFrame({"intent": "a", "predicted": "a", "seconds": seconds}))
-    assert table["n"].sum() == 8 and 1 <= len(table) <= 4
+    assert table["n"].sum() == 8 and 1 <= len(table) <= 4 and table["n"].min() > 0
+    assert table.index[0].startswith("0.0 to ") and all(" to " in name for name in table.index)
 
 
 def test_a_model_that_knows_nothing_scores_0():

@@ -1,5 +1,6 @@
 """Scores of a classifier with their uncertainty: pure functions of label arrays, scikit-learn underneath."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -157,7 +158,9 @@ def accuracy_by_length(predictions: "pd.DataFrame") -> "pd.DataFrame":
 
     seconds = predictions["seconds"].astype(float)
     edges = np.unique(np.quantile(seconds, (0.25, 0.5, 0.75)).round(1))
-    groups = pd.cut(seconds, [-0.1, *edges[edges < seconds.max()], np.ceil(10 * seconds.max() + 1) / 10])
+    edges = [0.0, *edges[(edges > 0) & (edges < seconds.max())], np.ceil(10 * seconds.max() + 1) / 10]
+    names = [f"{low:.1f} to {high:.1f}" for low, high in itertools.pairwise(edges)]
+    groups = pd.cut(seconds, edges, labels=names, include_lowest=True).cat.remove_unused_categories()
     return accuracy_by(predictions.assign(seconds=groups), ["seconds"])
 
 
