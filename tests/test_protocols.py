@@ -64,3 +64,25 @@ def test_every_fold_and_seed_is_trained_once_and_reported(tmp_path, write_folder
     assert len(written) == 4 and train.main(command) == 0
     assert {path: path.stat().st_mtime_ns for path in written} == written
     assert "leave-one-speaker-out" in capsys.readouterr().out
+
+
+def test_a_split_that_shares_speakers_or_hides_them_is_warned_of(table):
+    shared = next(protocols.folds(table, "random", 5, 0, PLAIN))[2]
+    assert "WARNING: test shares 3 of 3 speakers with train" in shared
+    names = (
+        "n",
+        "correct",
+        "accuracy",
+        "accuracy_interval",
+        "f1_macro",
+        "f1_macro_interval",
+        "bootstrap",
+        "mean",
+        "sd",
+    )
+    scores = dict.fromkeys(names, 0)
+    results = dict.fromkeys(("encoder", "MFCC + SVM", "majority class"), scores)
+    results |= {"protocol": "kfold", "seeds": [0], "data_hash": "0", "last_split": shared}
+    assert "speakers are not named" in protocols.describe(results | {"speakers": 0})
+    text = protocols.describe(results | {"speakers": 4})
+    assert "test shares 3 of 3 speakers" in text and "not named" not in text

@@ -67,10 +67,9 @@ def run(
     seconds = 0.0
     for seed in seeds:
         for name, split, how in folds(table, protocol, n_folds, seed, recipe):
-            out = output_dir / f"{name}-seed-{seed}"
+            out, how = output_dir / f"{name}-seed-{seed}", f"{protocol}, {name}; {how}"
             if not (out / "metrics.json").exists():
                 splits = data.to_datasets(split, clips)
-                how = f"{protocol}, {name}; {how}"
                 train.run_splits(splits, how, encoder, out, replace(numbers, seed=seed), out.exists(), recipe)
             if not keep_weights:
                 shutil.rmtree(out / "model", ignore_errors=True)
@@ -84,6 +83,7 @@ def run(
             answers["majority class"].append(truth.assign(predicted=split["intent"][learn].mode()[0]))
     list_hash = hashlib.sha256(table[["file_name", "intent"]].to_csv(index=False).encode()).hexdigest()[:16]
     record = {"protocol": protocol, "seeds": list(seeds), "encoder": encoder, "data": Path(recipe.data).name}
+    record |= {"last_split": how}  # with a warning of speakers or phrasings on both sides
     record |= {"data_hash": list_hash, "n": len(table), "speakers": int(table["speaker"].replace("", np.nan).nunique())}
     record |= {"hyperparameters": asdict(numbers), "train_seconds": round(seconds, 1)}
     results = record | {way: summary(pd.concat(parts), seeds[0]) for way, parts in answers.items()}
@@ -111,8 +111,8 @@ def describe(results: dict) -> str:
     ways = ("encoder", "MFCC + SVM", "majority class")
     columns = ["n", "correct", "accuracy", "accuracy_interval", "f1_macro", "f1_macro_interval", "mean", "sd"]
     table = pd.DataFrame({way: {column: results[way][column] for column in columns} for way in ways}).T
-    shared = results["protocol"] in ("random", "kfold") and results["speakers"] != 1
-    warning = "\nWarning: this split may have the same speakers on both sides; its figures flatter." if shared else ""
+    flatters = results["protocol"] in ("random", "kfold") and not results["speakers"]
+    warning = "\nWarning: speakers are not named; the same may be on both sides, and the figures flatter."
     how = f"Protocol {results['protocol']}, seeds {results['seeds']}, data list {results['data_hash']}"
     bootstrap = f"Intervals: accuracy Wilson's, macro F1 bootstrap {results['encoder']['bootstrap']}"
-    return f"{table.to_string()}\n{how}\n{bootstrap}{warning}"
+    return f"{table.to_string()}\n{how}\nLast split: {results['last_split']}\n{bootstrap}{warning if flatters else ''}"
