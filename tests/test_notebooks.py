@@ -150,7 +150,7 @@ def test_notebooks_run_in_order_on_a_folder_of_ones_own(tmp_path, write_folder, 
     assert not link.startswith("/") and "%20" in link and (FOLDER / unquote(link)).is_file()
 
     second = execute(NAMES[1], data=data, epochs=1, output_dir=str(run))
-    assert pictures(second) == 1
+    assert pictures(second) == 2
     assert {path.name for path in run.iterdir()} >= {"model", "metrics.json", "predictions.csv", "training_log.csv"}
     assert sorted(json.loads((run / "model" / "config.json").read_text())["label2id"]) == sorted(TONES)
     trained = json.loads((run / "metrics.json").read_text())
