@@ -102,8 +102,8 @@ def figures() -> str:
         ),
     ]
     text = "\n".join("| " + " | ".join(row) + " |" for row in rows)
-    text += "\n\nIn brackets: 95 % interval, or the range over folds or draws. Seed 0, draws 0 to 4; checkpoints chosen "
-    text += "on\nvalidation clips; on 2 CPU cores.\n"
+    text += "\n\nIn brackets: 95 % interval, or the range over folds or draws. Seed 0, draws 0 to 4; checkpoints "
+    text += "chosen on\nvalidation clips; on 2 CPU cores.\n"
     minutes = {name: load(name)["train_seconds"] / 60 for name in ("digits-small", "commands-small") if load(name)}
     if minutes:
         text += "Training, while another job shared the cores: " + ", ".join(
