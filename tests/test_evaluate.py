@@ -129,7 +129,7 @@ def test_the_report_is_one_page_that_fetches_nothing(results):
     result = json.loads((results[0] / "metrics.json").read_text())
     assert f"{100 * result['accuracy']:.1f} %" in page and page.count("data:image/png;base64,") == 3
     assert not re.search(r"(?:src|href)\s*=\s*[\"'](?!data:)|@import|url\(|<script", page)
-    assert "$" not in page
+    assert "$" not in page and page.count(f"<td>{result['correct']}/{result['n']}</td>") == 10
 
 
 def test_several_models_are_compared_on_the_same_clips(model_folder, tone_folder, tmp_path, capsys):

@@ -15,6 +15,7 @@ def write(result: dict, predictions: pd.DataFrame, output_dir: Path) -> Path:
     keys = ["accuracy", *(f"{score}_{kind}" for score in ("precision", "recall", "f1") for kind in metrics.AVERAGES)]
     averages = pd.DataFrame({"figure": {key: result[key] for key in keys}})
     averages[["low", "high"]] = [result[f"{key}_interval"] for key in keys]
+    averages.insert(0, "k/n", f"{result['correct']}/{result['n']}")
     wrong = predictions[predictions["intent"] != predictions["predicted"]]
     confusions = wrong.groupby(["intent", "predicted"]).size().rename("clips").nlargest(8).reset_index()
     low, high = result["accuracy_interval"]
