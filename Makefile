@@ -2,12 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 NOTEBOOKS := $(wildcard jupyter_notebooks/*.ipynb)
 # Cleans what differs from run to run, so that notebooks with stored outputs have readable diffs.
 NORMALISE := $(BIN)/nbstripout --keep-output --drop-output-type stream:stderr --extra-keys metadata.language_info
 EXECUTE := $(BIN)/jupyter nbconvert --to notebook --execute --log-level WARN
 
-.PHONY: help setup run serve page test test-cluster test-browser check notebooks models
+.PHONY: help setup run serve page test test-cluster test-browser mutants check notebooks models
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 14
@@ -20,16 +21,13 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 		{ echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 		{ echo "No venv module (on Debian and Ubuntu: apt install python3-venv)"; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(PIP) -r requirements.txt
 	@touch $@
 
-$(VENV)/.installed-%: requirements-%.txt $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
+# An extra of pyproject.toml: .installed-dev is `pip install -e ".[dev]"`, on top of requirements.txt.
+$(VENV)/.installed-%: pyproject.toml $(VENV)/.installed
+	$(PIP) -r requirements.txt -e ".[$*]"
 	@touch $@
-
-$(VENV)/.installed-dev $(VENV)/.installed-browser: requirements-serve.txt requirements-demo.txt
-$(VENV)/.installed-browser: requirements-dev.txt
-$(VENV)/.installed-cluster: requirements-serve.txt
 
 run: $(VENV)/.installed ## Execute the three notebooks on the bundled speech, then predict one clip
 	@mkdir -p runs
@@ -44,26 +42,32 @@ serve: $(VENV)/.installed-serve ## Answer over HTTP on 127.0.0.1:8000
 page: $(VENV)/.installed-demo ## Serve a page to try the classifier and to record data: http://127.0.0.1:7860
 	$(BIN)/python app.py
 
-test: $(VENV)/.installed-dev ## Run the whole test suite
+test: $(VENV)/.installed-dev ## Run the whole test suite, a file a core
 	$(BIN)/python -m pytest
 
+# One process each: their tests share servers, nodes and a browser.
 test-cluster: $(VENV)/.installed-dev $(VENV)/.installed-cluster ## Run the tests on two simulated Ray nodes
-	$(BIN)/python -m pytest tests/cluster
+	$(BIN)/python -m pytest -n 0 tests/cluster
 
 test-browser: $(VENV)/.installed-browser ## Test the page in Chromium (on Debian: apt install chromium)
-	$(BIN)/python -m pytest tests/browser
+	$(BIN)/python -m pytest -n 0 tests/browser
 
-check: $(VENV)/.installed-dev ## Check style (ruff) and that the stored notebooks are normalised
+mutants: $(VENV)/.installed-dev ## Change the code in small ways, one at a time: the tests must notice each (an hour)
+	$(BIN)/python tests/mutants.py
+
+check: $(VENV)/.installed-dev ## Check style (ruff), types (mypy) and that the stored notebooks are normalised
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(NORMALISE) --verify $(NOTEBOOKS)
 
 notebooks: $(VENV)/.installed-dev ## Execute the notebooks in place: the only way their stored outputs are made
 	$(EXECUTE) --inplace $(NOTEBOOKS)
-	$(BIN)/python jupyter_notebooks/shrink.py $(NOTEBOOKS)
+	$(BIN)/python .ci/shrink_notebooks.py $(NOTEBOOKS)
 	$(NORMALISE) $(NOTEBOOKS)
 
 models: $(VENV)/.installed ## Train the classifier that ships in models/: the only thing that writes there
 	rm -rf runs/models
 	$(BIN)/python -m speech_intent.train --data bundled --output-dir runs/models
 	$(BIN)/python pretraining/ship.py --classifier runs/models/model
+	$(BIN)/python benchmarks/tables.py

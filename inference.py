@@ -1,4 +1,7 @@
-"""Say what a speaker wants: `python inference.py clip.wav`. Audio in, intent out, no transcription in between."""
+"""Say what a speaker wants: `python inference.py clip.wav`.
+
+Audio in, intent out, no transcription in between.
+"""
 
 import argparse
 import contextlib
@@ -6,32 +9,58 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from speech_intent.errors import AudioError, HubUnreachable, UserError
+from speech_intent.names import printable
+from speech_intent.paths import SHIPPED
+
+if TYPE_CHECKING:
+    from speech_intent.model_files import Engine
+    from speech_intent.predict import IntentClassifier, Prediction
 
 HUB_MODEL = "MuhammadIqbalBazmi/wav2vec2-base-intent-classification-ori"
-LOCAL_MODEL = Path(__file__).resolve().parent / "models" / "wav2vec2-small-scooter"
+TABLE_ROWS = 3
+BAR_LENGTH = 30  # characters, of a score of 1
 
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("audio", nargs="+", metavar="AUDIO", help="audio file (WAV, FLAC, OGG, MP3), or a folder of them")
+    p.add_argument(
+        "audio",
+        nargs="+",
+        metavar="AUDIO",
+        help="audio file (WAV, FLAC, OGG, MP3), or a folder of them",
+    )
     p.add_argument(
         "--model",
         metavar="HUB_ID_OR_DIR",
-        help=f"(default: {HUB_MODEL}; where the Hub cannot be reached, models/{LOCAL_MODEL.name})",
+        help=f"(default: {HUB_MODEL}; where the Hub cannot be reached, models/{SHIPPED.name})",
     )
-    p.add_argument("--top-k", type=positive, metavar="K", help="intents to show (default: 3; with --json all)")
     p.add_argument(
-        "--threshold", type=float, metavar="T", help="answer unknown below this score (default: the model's)"
+        "--top-k",
+        type=positive,
+        metavar="K",
+        help=f"intents to show (default: {TABLE_ROWS}; with --json all)",
+    )
+    p.add_argument(
+        "--threshold",
+        type=float,
+        metavar="T",
+        help="answer unknown below this score (default: the model's)",
     )
     p.add_argument("--json", action="store_true", help="one JSON object a line")
     p.add_argument(
         "--engine",
         choices=["auto", "onnx", "torch"],
         default="auto",
-        help="onnx: what `python -m speech_intent.export` wrote; torch: the reference (default: onnx if there)",
+        help="onnx: what `python -m speech_intent.export` wrote; torch: the reference "
+        "(default: onnx if there)",
     )
     return p
 
@@ -48,86 +77,120 @@ def main(argv: list[str] | None = None) -> int:
     """Answer for every file; return 0, 1 if a file or the model failed, 2 for wrong usage."""
     args = parser().parse_args(argv)
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
-    sys.stdout.reconfigure(errors="backslashreplace")  # a file name may hold bytes that are not UTF-8
-    from speech_intent.audio import AudioError
-
-    files, failed = audio_files(args.audio)
-    if not files:
-        return 1
+    sys.stdout.reconfigure(errors="backslashreplace")  # a file name may hold bytes, not UTF-8
     try:
-        classifier = load_model(args.model, args.engine, parallel=len(files) > 1)
-    except ValueError as error:
+        n_failed = answer_all(args)
+    except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    return 1 if n_failed else 0
+
+
+def answer_all(args: argparse.Namespace) -> int:
+    """Print the answer for every file; count the files and folders that have none."""
+    listing = audio_files(args.audio)
+    for problem in listing.problems:
+        print(f"error: {problem}", file=sys.stderr)
+    n_failed = len(listing.problems)
+    if not listing.files:
+        return n_failed
+    classifier = load_model(args.model, args.engine, parallel=len(listing.files) > 1)
     if args.threshold is not None:
         classifier.threshold = args.threshold
-    with contextlib.closing(answers(classifier, files)) as results:
-        for file, prediction in results:
-            if isinstance(prediction, AudioError):
-                from tqdm import tqdm
-
-                tqdm.write(f"error: {prediction}", file=sys.stderr)  # above the bar, if there is one
-                failed = True
+    with contextlib.closing(answers(classifier, listing.files)) as results:
+        for file, answer in zip(listing.files, results, strict=True):
+            if isinstance(answer, AudioError):
+                remark(f"error: {answer}")
+                n_failed += 1
                 continue
-            print(
-                as_json(file, prediction, classifier.name, args.top_k)
-                if args.json
-                else as_table(file, prediction, classifier.name, args.top_k or 3),
-                flush=True,
-            )
-    return 1 if failed else 0
+            for warning in answer.warnings:
+                remark(f"warning: {warning}")
+            if args.json:
+                print(as_json(file, answer, classifier.name, args.top_k), flush=True)
+            else:
+                top_k = args.top_k or TABLE_ROWS
+                print(as_table(file, answer, classifier.name, top_k), flush=True)
+    return n_failed
 
 
-def answers(classifier, files: list[str]) -> Iterator[tuple]:
-    """Yield (file, its prediction or AudioError) in the order of the files; many are answered at once, on all cores."""
-    from speech_intent.audio import AudioError
+def remark(line: str) -> None:
+    """Print a line on stderr, above the progress bar if there is one."""
+    from tqdm import tqdm
 
-    def answer(file: str):
+    tqdm.write(line, file=sys.stderr)
+
+
+def answers(
+    classifier: "IntentClassifier", files: list[str]
+) -> "Generator[Prediction | AudioError, None, None]":
+    """Yield a prediction for each file in turn, or what is wrong with the file.
+
+    Many files are answered at once, on all cores.
+    """
+
+    def answer(file: str) -> "Prediction | AudioError":
         try:
             return classifier.predict(file)
         except AudioError as error:
             return error
 
     if len(files) == 1:
-        yield files[0], answer(files[0])
+        yield answer(files[0])
         return
-    from concurrent.futures import ThreadPoolExecutor
-
     from tqdm import tqdm
 
     pool = ThreadPoolExecutor(os.cpu_count() if classifier.engine == "onnx" else 1)
     off = True if sys.stdout.isatty() else None  # None: where stderr is no terminal
     try:
-        yield from zip(files, tqdm(pool.map(answer, files), total=len(files), unit="clip", disable=off), strict=True)
+        yield from tqdm(pool.map(answer, files), total=len(files), unit="clip", disable=off)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def audio_files(names: list[str]) -> tuple[list[str], bool]:
-    """Put the audio files of a folder, sorted, in its place; also say whether a folder had none."""
-    from speech_intent.audio import SUFFIXES, AudioError
+@dataclass(frozen=True)
+class AudioFiles:
+    """The audio files that a command line means, and what is wrong with the folders it names."""
 
-    files, failed = [], False
+    files: list[str]
+    problems: list[AudioError]
+
+
+def audio_files(names: list[str]) -> AudioFiles:
+    """Put the audio files of a folder, sorted, in its place."""
+    files = []
+    problems = []
     for name in names:
         if not os.path.isdir(name):
             files.append(name)
             continue
         try:
-            paths = sorted(path for path in Path(name).iterdir() if path.suffix.lower() in SUFFIXES)
-            found, problem = [str(path) for path in paths if os.path.isfile(path)], "has no audio files"
-        except OSError as error:
-            found, problem = [], f"cannot be read ({error.strerror})"
-        if not found:
-            error = AudioError(name, problem, "name a folder with WAV, FLAC, OGG or MP3 files")
-            print(f"error: {error}", file=sys.stderr)
-            failed = True
-        files.extend(found)
-    return files, failed
+            files.extend(files_in(name))
+        except AudioError as error:
+            problems.append(error)
+    return AudioFiles(files, problems)
 
 
-def load_model(name: str | None, engine: str = "auto", parallel: bool = False):
-    """Load the named model or, if none is named, the published one, or else the one in `models/`."""
-    from speech_intent.hub import HubUnreachable
+def files_in(folder: str) -> list[str]:
+    """List a folder's audio files, sorted. Raises `AudioError` where there is none."""
+    from speech_intent.audio import SUFFIXES
+
+    remedy = "name a folder with WAV, FLAC, OGG or MP3 files"
+    try:
+        paths = sorted(Path(folder).iterdir())
+    except OSError as error:
+        raise AudioError(folder, f"cannot be read ({error.strerror})", remedy) from error
+    files = [
+        str(path) for path in paths if path.suffix.lower() in SUFFIXES and os.path.isfile(path)
+    ]
+    if not files:
+        raise AudioError(folder, "has no audio files", remedy)
+    return files
+
+
+def load_model(
+    name: str | None, engine: "Engine" = "auto", parallel: bool = False
+) -> "IntentClassifier":
+    """Load the named model or, if none is named, the published one, or else the shipped one."""
     from speech_intent.predict import IntentClassifier
 
     if name is not None:
@@ -135,29 +198,26 @@ def load_model(name: str | None, engine: str = "auto", parallel: bool = False):
     try:
         return IntentClassifier.from_pretrained(HUB_MODEL, engine, parallel)
     except HubUnreachable as error:
-        print(f"note: {error.args[0].split(';')[0]}; answering with {LOCAL_MODEL}", file=sys.stderr)
-        return IntentClassifier.from_pretrained(LOCAL_MODEL, engine, parallel)
+        note = f"note: {error.name}: {error.problem}; answering with {SHIPPED}"
+        print(note, file=sys.stderr)
+        return IntentClassifier.from_pretrained(SHIPPED, engine, parallel)
 
 
-def as_json(file: str, prediction, model: str, top_k: int | None) -> str:
+def as_json(file: str, prediction: "Prediction", model: str, top_k: int | None) -> str:
     """Format one answer as a JSON object on one line."""
-    scores = [{"label": label, "score": score} for label, score in prediction.scores[:top_k]]
-    answer = {"label": prediction.label} if prediction.accepted else {"label": "unknown", "guess": prediction.label}
-    answer |= {"score": prediction.score, "scores": scores, "seconds": prediction.seconds, "model": model}
-    answer |= {"engine": prediction.engine, "precision": prediction.precision}
-    return json.dumps({"file": file} | answer)
+    return json.dumps(prediction.as_dict(file=file, model=model, top_k=top_k))
 
 
-def as_table(file: str, prediction, model: str, top_k: int) -> str:
+def as_table(file: str, prediction: "Prediction", model: str, top_k: int) -> str:
     """Format one answer as a small table."""
-    from speech_intent.audio import printable
-
-    width = max(len(label) for label, _ in prediction.scores)
-    rows = [
-        f"  {label:<{width}}  {score:6.3f}  {'#' * round(30 * score)}" for label, score in prediction.scores[:top_k]
-    ]
-    unknown = "" if prediction.accepted else "  unknown; its guesses:\n"
-    return f"{printable(file)}  ({prediction.seconds:.2f} s, {model})\n{unknown}" + "\n".join(rows)
+    lines = [f"{printable(file)}  ({prediction.seconds:.2f} s, {model})"]
+    if not prediction.accepted:
+        lines.append("  unknown; its guesses:")
+    width = max(len(printable(label)) for label, _ in prediction.scores)
+    for label, score in prediction.scores[:top_k]:
+        bar = "#" * round(BAR_LENGTH * score)
+        lines.append(f"  {printable(label):<{width}}  {score:6.3f}  {bar}")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Time the engines that can run model.onnx, each in a process of its own: load, a warm clip of 3 s, peak memory.
+"""Time the engines that can run model.onnx, each in a process of its own.
 
     pip install onnxruntime==1.31.1
-    python benchmarks/speed.py --quick                  # makes runs/speed/base, of wav2vec2-base size
-    python benchmarks/engines.py runs/speed/base        # prints a table, stores benchmarks/results/engines.json
+    python benchmarks/speed.py --quick                  # makes runs/speed/base, of that size
+    python benchmarks/engines.py runs/speed/base        # stores benchmarks/results/engines.json
 
-Neither ONNX Runtime nor OpenVINO has a working switch for an older processor; run it on one.
+Load, a warm clip of 3 s, peak memory. Neither ONNX Runtime nor OpenVINO has a working switch for an
+older processor; run it on one.
 """
 
 import argparse
@@ -13,96 +14,166 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
+from speed import engines_table
 
-RESULT = Path(__file__).resolve().parent / "results" / "engines.json"
-WAYS = {
-    "torch, float32": "torch",
-    "ONNX Runtime, float32": "ort model.onnx",
-    "ONNX Runtime, int8 MatMul": "ort model-ort-int8.onnx",
-    "OpenVINO, float32": "openvino model.onnx f32",
-    "OpenVINO, its own precision": "openvino model.onnx",
-    "OpenVINO, int8 + float32": "openvino model-int8.onnx f32",
-    "OpenVINO, int8 + its own precision": "openvino model-int8.onnx",
+from speech_intent.model_files import INT8, ONNX
+from speech_intent.paths import ROOT
+
+RESULT = ROOT / "benchmarks" / "results" / "engines.json"
+ORT_INT8 = "model-ort-int8.onnx"
+CLIP_SAMPLES = 48_000  # 3 s
+REPEAT = 30
+TURNS = 4  # of all engines; the first fills OpenVINO's cache and does not count
+FIGURES = ("first_seconds", "warm_ms", "megabytes")
+
+Run = Callable[[np.ndarray, np.ndarray], np.ndarray]  # input_values and mask to logits
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine, the file that it runs and the precision that it is told to use."""
+
+    kind: str
+    file: str = ""
+    precision: str = ""  # its own choice
+
+
+ENGINES = {
+    "torch, float32": Engine("torch"),
+    "ONNX Runtime, float32": Engine("onnxruntime", ONNX),
+    "ONNX Runtime, int8 MatMul": Engine("onnxruntime", ORT_INT8),
+    "OpenVINO, float32": Engine("openvino", ONNX, "f32"),
+    "OpenVINO, its own precision": Engine("openvino", ONNX),
+    "OpenVINO, int8 + float32": Engine("openvino", INT8, "f32"),
+    "OpenVINO, int8 + its own precision": Engine("openvino", INT8),
 }
 
 
-def loaded(folder: Path, engine: str, file: str = "", precision: str = ""):
-    """Load a model; return a function from inputs to logits."""
-    if engine == "torch":
-        import torch
-        from transformers import AutoModelForAudioClassification
+def load_torch(folder: Path) -> Run:
+    """Load a model into torch."""
+    import torch
+    from transformers import AutoModelForAudioClassification
 
-        model = AutoModelForAudioClassification.from_pretrained(folder).eval()
-        return torch.inference_mode()(lambda values, mask: model(torch.from_numpy(values)).logits.numpy())
-    if engine == "ort":
-        import onnxruntime
+    model = AutoModelForAudioClassification.from_pretrained(folder).eval()
 
-        session = onnxruntime.InferenceSession(folder / file, providers=["CPUExecutionProvider"])
-        return lambda values, mask: session.run(None, {"input_values": values, "attention_mask": mask})[0]
-    from speech_intent.engine import GROUP, cache_folder  # first: it keeps OpenVINO from reporting to its makers
+    @torch.inference_mode()
+    def run(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        return model(torch.from_numpy(values)).logits.numpy()
+
+    return run
+
+
+def load_onnxruntime(file: Path) -> Run:
+    """Load an ONNX file into ONNX Runtime."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    return lambda values, mask: session.run(None, {"input_values": values, "attention_mask": mask})[
+        0
+    ]
+
+
+def load_openvino(file: Path, precision: str) -> Run:
+    """Load an ONNX file into OpenVINO."""
+    from speech_intent.onnx_model import GROUP, cache_folder  # first: it keeps OpenVINO quiet
 
     import openvino  # isort: skip
 
-    options = {"CACHE_DIR": cache_folder(), "PERFORMANCE_HINT": "LATENCY", "DYNAMIC_QUANTIZATION_GROUP_SIZE": GROUP}
-    options |= {"INFERENCE_PRECISION_HINT": precision} if precision else {}
-    request = openvino.Core().compile_model(folder / file, "CPU", options).create_infer_request()
+    options = {
+        "CACHE_DIR": cache_folder(),
+        "PERFORMANCE_HINT": "LATENCY",
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": GROUP,
+    }
+    if precision:
+        options["INFERENCE_PRECISION_HINT"] = precision
+    request = openvino.Core().compile_model(file, "CPU", options).create_infer_request()
     return lambda values, mask: request.infer([values, mask])[0].copy()
 
 
-def child(folder: Path, way: str) -> dict:
-    """Measure one way in this process."""
-    values = np.random.default_rng(0).standard_normal((1, 48_000)).astype(np.float32)
-    mask, began, times = np.ones(values.shape, np.int64), time.perf_counter(), []
-    run = loaded(folder, *way.split())
+def load(folder: Path, engine: Engine) -> Run:
+    """Load a model folder into an engine."""
+    if engine.kind == "torch":
+        return load_torch(folder)
+    if engine.kind == "onnxruntime":
+        return load_onnxruntime(folder / engine.file)
+    return load_openvino(folder / engine.file, engine.precision)
+
+
+def measure(folder: Path, engine: Engine) -> dict[str, Any]:
+    """Measure one engine in this process."""
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal((1, CLIP_SAMPLES)).astype(np.float32)
+    mask = np.ones(values.shape, np.int64)
+    began = time.perf_counter()
+    run = load(folder, engine)
     logits = run(values, mask)
     first = time.perf_counter() - began
-    for _ in range(30):
+    times = []
+    for _ in range(REPEAT):
         began = time.perf_counter()
         run(values, mask)
         times.append(1000 * (time.perf_counter() - began))
-    peak = int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
-    return {"first_seconds": first, "warm_ms": median(times), "megabytes": peak, "logits": logits.tolist()}
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    peak = int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024
+    return {
+        "first_seconds": first,
+        "warm_ms": median(times),
+        "megabytes": peak,
+        "logits": logits.tolist(),
+    }
+
+
+def in_process(folder: Path, name: str) -> dict[str, Any]:
+    """Measure one engine in a process of its own."""
+    command = [sys.executable, __file__, str(folder), "--engine", name]
+    out = subprocess.check_output(command, stderr=subprocess.DEVNULL)
+    return json.loads(out.splitlines()[-1])
+
+
+def quantise(folder: Path) -> None:
+    """Write ONNX Runtime's own int8 file."""
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    quantize_dynamic(
+        onnx.load(folder / ONNX),
+        folder / ORT_INT8,
+        weight_type=QuantType.QInt8,
+        per_channel=True,
+        op_types_to_quantize=["MatMul"],
+        extra_options={"MatMulConstBOnly": True},
+    )
 
 
 def main() -> None:
-    """Measure every way three times in turn and keep medians."""
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("folder", type=Path, help="exported model folder")
-    p.add_argument("--way", help=argparse.SUPPRESS)
-    args = p.parse_args()
-    if args.way:
-        print(json.dumps(child(args.folder, args.way)))
+    """Measure every engine three times in turn and keep medians."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, help="exported model folder")
+    parser.add_argument("--engine", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.engine:
+        print(json.dumps(measure(args.folder, ENGINES[args.engine])))
         return
-    if not (args.folder / "model-ort-int8.onnx").exists():
-        import onnx
-        from onnxruntime.quantization import QuantType, quantize_dynamic
-
-        model = onnx.load(args.folder / "model.onnx")
-        options = {"weight_type": QuantType.QInt8, "per_channel": True, "op_types_to_quantize": ["MatMul"]}
-        quantize_dynamic(
-            model, args.folder / "model-ort-int8.onnx", extra_options={"MatMulConstBOnly": True}, **options
-        )
-    rounds = []
-    for turn in range(4):  # the first fills the cache
-        rounds.append({})
-        for name, way in WAYS.items():
-            command = [sys.executable, __file__, str(args.folder), "--way", way]
-            rounds[turn][name] = json.loads(
-                subprocess.check_output(command, stderr=subprocess.DEVNULL).splitlines()[-1]
-            )
-    exact, result = np.array(rounds[0]["torch, float32"]["logits"]), {}
-    print("| engine | first answer | warm, 3 s | peak memory | largest difference of a logit |\n|---|---|---|---|---|")
-    for name in WAYS:
-        row = {key: median(turn[name][key] for turn in rounds[1:]) for key in ("first_seconds", "warm_ms", "megabytes")}
-        row["difference"] = float(np.abs(np.array(rounds[0][name]["logits"]) - exact).max())
+    if not (args.folder / ORT_INT8).exists():
+        quantise(args.folder)
+    turns = [{name: in_process(args.folder, name) for name in ENGINES} for _ in range(TURNS)]
+    logits = {name: np.array(turns[0][name]["logits"]) for name in ENGINES}
+    result = {}
+    for name in ENGINES:
+        row = {key: median(turn[name][key] for turn in turns[1:]) for key in FIGURES}
+        row["difference"] = float(np.abs(logits[name] - logits["torch, float32"]).max())
         result[name] = row
-        text = "| {} | {first_seconds:.2f} s | {warm_ms:.0f} ms | {megabytes:.0f} MB | {difference:.1e} |"
-        print(text.format(name, **row))
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print("\n".join(engines_table(result)))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""The servers one would write first: FastAPI around transformers.pipeline. benchmarks/load_test.py compares with them.
+"""The servers one would write first: FastAPI around transformers.pipeline, for load_test.py.
 
 MODEL=DIR uvicorn pipeline_server:app --app-dir benchmarks
 """
 
 import os
+from typing import Any
 
 import soundfile
 from fastapi import FastAPI, UploadFile
@@ -14,19 +15,19 @@ classify = pipeline("audio-classification", model=os.environ["MODEL"])
 
 
 @app.post("/threads")
-def in_threads(file: UploadFile) -> list[dict]:
+def in_threads(file: UploadFile) -> list[dict[str, Any]]:
     """Classify one clip; FastAPI runs this in one of its forty threads."""
     waveform, rate = soundfile.read(file.file, dtype="float32")
     return classify({"raw": waveform, "sampling_rate": rate}, top_k=None)
 
 
 @app.post("/alone")
-async def alone(file: UploadFile) -> list[dict]:
+async def alone(file: UploadFile) -> list[dict[str, Any]]:
     """Classify one clip on the event loop, as many write it: nothing else happens meanwhile."""
     return in_threads(file)
 
 
 @app.get("/health")
-def health() -> dict:
+def health() -> dict[str, str]:
     """Say that the model is loaded."""
     return {"status": "ok"}

@@ -1,4 +1,4 @@
-"""The least that answers a file, or a folder's files one by one, with transformers: the other side of speed.py.
+"""The least that answers a file, or a folder's files one by one: the other side of speed.py.
 
 python benchmarks/speed_pipeline.py MODEL_DIR FILE_OR_FOLDER
 """
@@ -9,7 +9,9 @@ from pathlib import Path
 import soundfile
 from transformers import pipeline
 
-classify, given = pipeline("audio-classification", model=sys.argv[1]), Path(sys.argv[2])
-for path in sorted(given.iterdir()) if given.is_dir() else [given]:
+classify = pipeline("audio-classification", model=sys.argv[1])
+given = Path(sys.argv[2])
+paths = sorted(given.iterdir()) if given.is_dir() else [given]
+for path in paths:
     waveform, rate = soundfile.read(path, dtype="float32")
     print(path, classify({"raw": waveform, "sampling_rate": rate})[0])

@@ -2,18 +2,22 @@
 
 python examples/score_many.py FOLDER --model models/wav2vec2-small-scooter --output-dir runs/scores
 
-It uses every core of this machine. Inside a Ray cluster it uses all of its cores, unchanged; FOLDER and OUTPUT_DIR are
-then on storage that every machine sees, such as s3://bucket/clips. Files are read, scored and written piece by piece, a
-machine that is lost costs only the pieces it had, and a file that cannot be used has `error` in place of an answer.
+It uses every core of this machine. Inside a Ray cluster it uses all of its cores, unchanged; FOLDER
+and OUTPUT_DIR are then on storage that every machine sees, such as s3://bucket/clips. Files are
+read, scored and written piece by piece, a machine that is lost costs only the pieces it had, and a
+file that cannot be used has `error` in place of an answer.
 """
 
 import argparse
+from typing import Any
 
 import ray
 
-from speech_intent import AudioError, IntentClassifier, audio
+from speech_intent import AudioError, IntentClassifier
+from speech_intent.audio import SUFFIXES
 
 BATCH = 32  # files handed to a model at a time
+NO_ANSWER = {"label": None, "score": float("nan"), "seconds": float("nan")}
 
 
 class Scorer:
@@ -26,34 +30,39 @@ class Scorer:
 
             torch.set_num_threads(1)
 
-    def __call__(self, batch: dict) -> dict:
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         """Score a batch of files (`path`, `bytes`); give a list for each column of the result."""
-        rows = [self.score(path, data) for path, data in zip(batch["path"], batch["bytes"], strict=True)]
+        files = zip(batch["path"], batch["bytes"], strict=True)
+        rows = [self.score(path, content) for path, content in files]
         return {name: [row[name] for row in rows] for name in rows[0]}
 
-    def score(self, path: str, data: bytes) -> dict:
+    def score(self, path: str, content: bytes) -> dict[str, Any]:
         """Score one file."""
-        row = {"file": path, "label": None, "score": float("nan"), "seconds": float("nan"), "error": None}
         try:
-            prediction = self.classifier.predict({"bytes": data, "path": path})
+            prediction = self.classifier.predict({"bytes": content, "path": path})
         except AudioError as error:
-            return row | {"error": str(error)}
-        return row | {"label": prediction.label, "score": prediction.score, "seconds": prediction.seconds}
+            return {"file": path, **NO_ANSWER, "error": str(error)}
+        answer = prediction.as_dict(file=path, model=self.classifier.name)
+        columns = {name: answer[name] for name in NO_ANSWER}
+        return {"file": path, **columns, "error": None}
 
 
 def main() -> None:
     """Score a folder."""
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("folder", help="with audio files")
     p.add_argument("--model", required=True, metavar="HUB_ID_OR_DIR")
     p.add_argument("--output-dir", required=True, help="for JSON lines")
     args = p.parse_args()
     ray.init(log_to_driver=False)
-    files = ray.data.read_binary_files(
-        args.folder, include_paths=True, file_extensions=sorted(suffix[1:] for suffix in audio.SUFFIXES)
-    )
+    endings = sorted(suffix.removeprefix(".") for suffix in SUFFIXES)
+    files = ray.data.read_binary_files(args.folder, include_paths=True, file_extensions=endings)
     # Ray starts as many models as there are free cores for.
-    scored = files.map_batches(Scorer, fn_constructor_args=(args.model,), batch_size=BATCH, num_cpus=1)
+    scored = files.map_batches(
+        Scorer, fn_constructor_args=(args.model,), batch_size=BATCH, num_cpus=1
+    )
     scored.write_json(args.output_dir)
 
 

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Take every figure of README.md again, into benchmarks/results/: about two and a half hours on two cores. Finished runs
-# are kept.
+# Take every figure of README.md and docs/evaluation.md again, into benchmarks/results/: about two and a half hours on two
+# cores. Finished runs are kept.
 #
 #   sh pretraining/figures.sh free-spoken-digit-dataset wake-word-benchmark
 #
-# Both folders have a metadata.csv from benchmarks/make_metadata.py; the second one of left-out clips only (--only).
+# Both folders have a metadata.csv from dataset/make_metadata.py; the second one of left-out clips only (--only).
 set -e
 cd "$(dirname "$0")/.."
 results=benchmarks/results
@@ -28,3 +28,4 @@ python -m speech_intent.evaluate --model models/wav2vec2-small-scooter --robustn
 cp runs/figures/scooter/robustness.csv $results/robustness.csv
 python benchmarks/encoder_cost.py --output $results/cost.json
 python pretraining/ship.py
+python benchmarks/tables.py

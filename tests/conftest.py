@@ -1,18 +1,25 @@
-"""What the tests share: synthetic clips, tiny encoders with random weights, and one tiny model trained on tones."""
+"""What the tests share: clips, tiny encoders with random weights, one model trained on tones."""
 
 import atexit
 import os
 import shutil
 import tempfile
 
-# Before anything of Hugging Face is imported: no network, no caller's cache or settings, one thread a process.
-for name in [name for name in os.environ if name.startswith(("HF_", "HUGGINGFACE_", "TRANSFORMERS_"))]:
+# Before anything of Hugging Face is imported: no network, no caller's cache, one thread.
+for name in [
+    name for name in os.environ if name.startswith(("HF_", "HUGGINGFACE_", "TRANSFORMERS_"))
+]:
     del os.environ[name]
 for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
     os.environ.pop(name, None)
 HF_HOME = tempfile.mkdtemp(prefix="speech-intent-tests-")
 atexit.register(shutil.rmtree, HF_HOME, ignore_errors=True)
-os.environ |= {"HF_HOME": HF_HOME, "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "", "MPLBACKEND": "Agg"}
+os.environ |= {
+    "HF_HOME": HF_HOME,
+    "HF_HUB_OFFLINE": "1",
+    "CUDA_VISIBLE_DEVICES": "",
+    "MPLBACKEND": "Agg",
+}
 os.environ |= {"XDG_CACHE_HOME": HF_HOME}
 os.environ |= {"OMP_NUM_THREADS": "1", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
 
@@ -25,7 +32,7 @@ import soundfile  # noqa: E402
 from tiny import LAYER_NORM, TINY, WHISPER  # noqa: E402
 
 RATE = 16_000  # Hz
-# Intent: Hz, in the order of the ids. No multiple of 50 Hz, so that a tone's phase differs from frame to frame.
+# Intent: Hz, in the order of the ids. No multiple of 50 Hz: phases differ from frame to frame.
 TONES = {"hear_high": 3171, "hear_low": 213, "hear_middle": 787, "hear_upper": 1613}
 
 FAMILIES = ["wav2vec2_group", "wav2vec2_layer", "wavlm", "hubert", "whisper"]
@@ -46,9 +53,15 @@ def tone():
 
 @pytest.fixture(scope="session")
 def write_folder(tone):
-    """Write a folder with `n` tones an intent and a metadata.csv whose extra columns `columns(intent, i)` gives."""
+    """Write a folder with `n` tones an intent; `columns(intent, i)` gives extra columns."""
 
-    def write(folder: Path, n: int, columns=lambda intent, i: {}, intents=tuple(TONES), seconds: float = 0.4) -> Path:
+    def write(
+        folder: Path,
+        n: int,
+        columns=lambda intent, i: {},
+        intents=tuple(TONES),
+        seconds: float = 0.4,
+    ) -> Path:
         rows = []
         (folder / "clips").mkdir(parents=True)
         for intent in intents:
@@ -74,22 +87,39 @@ def write_csv(path: Path, rows: list[dict]) -> None:
 def tone_folder(tmp_path_factory, write_folder) -> Path:
     """4 intents with 4 training, 2 validation and 4 test clips each."""
     splits = ["train"] * 4 + ["validation"] * 2 + ["test"] * 4
-    return write_folder(tmp_path_factory.mktemp("tones") / "data", 10, lambda _, i: {"split": splits[i]})
+    return write_folder(
+        tmp_path_factory.mktemp("tones") / "data", 10, lambda _, i: {"split": splits[i]}
+    )
 
 
 @pytest.fixture(scope="session")
 def encoders(tmp_path_factory) -> dict[str, Path]:
-    """Tiny encoders of each family with random weights and no head, saved with their feature extractors."""
+    """Tiny encoders of each family, random and without a head, with their feature extractors."""
     import torch
     import transformers as t
 
     waves = t.Wav2Vec2FeatureExtractor
     models = {
-        "wav2vec2_group": (t.Wav2Vec2Model(t.Wav2Vec2Config(**TINY)), waves(return_attention_mask=False)),
-        "wav2vec2_layer": (t.Wav2Vec2Model(t.Wav2Vec2Config(**TINY | LAYER_NORM)), waves(return_attention_mask=True)),
-        "wavlm": (t.WavLMModel(t.WavLMConfig(**TINY | LAYER_NORM)), waves(return_attention_mask=True)),
-        "hubert": (t.HubertModel(t.HubertConfig(**TINY | LAYER_NORM)), waves(return_attention_mask=True)),
-        "whisper": (t.WhisperModel(t.WhisperConfig(**WHISPER)), t.WhisperFeatureExtractor(16, chunk_length=2)),
+        "wav2vec2_group": (
+            t.Wav2Vec2Model(t.Wav2Vec2Config(**TINY)),
+            waves(return_attention_mask=False),
+        ),
+        "wav2vec2_layer": (
+            t.Wav2Vec2Model(t.Wav2Vec2Config(**TINY | LAYER_NORM)),
+            waves(return_attention_mask=True),
+        ),
+        "wavlm": (
+            t.WavLMModel(t.WavLMConfig(**TINY | LAYER_NORM)),
+            waves(return_attention_mask=True),
+        ),
+        "hubert": (
+            t.HubertModel(t.HubertConfig(**TINY | LAYER_NORM)),
+            waves(return_attention_mask=True),
+        ),
+        "whisper": (
+            t.WhisperModel(t.WhisperConfig(**WHISPER)),
+            t.WhisperFeatureExtractor(16, chunk_length=2),
+        ),
     }
     root = tmp_path_factory.mktemp("encoders")
     for name, (model, extractor) in models.items():
@@ -106,23 +136,41 @@ def encoder(request, encoders) -> Path:
     return encoders[request.param]
 
 
+QUICK = {
+    "epochs": 20,
+    "batch_size": 4,
+    "learning_rate": 5e-3,
+    "patience": 99,
+    "augment": False,
+    "spec_augment": False,
+    "freeze": "none",
+}
+
+
 @pytest.fixture(scope="session")
 def numbers():
     """Numbers with which a tiny model learns tones in seconds; `numbers(seed=1)` changes some."""
     from speech_intent.recipes import Hyperparameters
 
-    usual = {"epochs": 20, "batch_size": 4, "learning_rate": 5e-3, "patience": 99}
-    usual |= {"augment": False, "spec_augment": False, "freeze": "none"}
-    return lambda **changed: Hyperparameters(**usual | changed)
+    return lambda **changed: Hyperparameters(**QUICK | changed)
 
 
 @pytest.fixture(scope="session")
-def run_folder(tmp_path_factory, tone_folder, encoders, numbers) -> Path:
+def recipe(tone_folder, encoders):
+    """The tones, a tiny encoder and `numbers`; `recipe(data=..., seed=1)` changes some."""
+    from speech_intent.recipes import resolve
+
+    usual = {"data": tone_folder, "encoder": encoders["wav2vec2_layer"]} | QUICK
+    return lambda **changed: resolve(**usual | changed)
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory, recipe) -> Path:
     """What a finished training run on tones leaves behind."""
-    from speech_intent import train
+    from speech_intent import experiment
 
     output_dir = tmp_path_factory.mktemp("run") / "out"
-    train.run(tone_folder, encoders["wav2vec2_layer"], output_dir, numbers())
+    experiment.run(recipe(), output_dir)
     return output_dir
 
 
@@ -135,10 +183,10 @@ def model_folder(run_folder) -> Path:
 @pytest.fixture(scope="session")
 def onnx_folder(model_folder, tmp_path_factory) -> Path:
     """The tiny model with its ONNX file, in a folder of its own."""
-    from speech_intent import export
+    from speech_intent import onnx_export
 
     folder = shutil.copytree(model_folder, tmp_path_factory.mktemp("onnx") / "model")
-    export.export(folder)
+    onnx_export.export(folder)
     return folder
 
 

@@ -13,32 +13,44 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 120
-# Runs `python app.py ARGUMENTS` and writes a line for every host that it looks up, connects to or listens on.
+# Runs `python app.py ARGUMENTS` and writes a line for every host that it looks up, connects to or
+# listens on.
 RUNNER = """
 import runpy, sys
-log, sys.path[0], sys.argv = open(sys.argv[1], "a", buffering=1), sys.argv[2], ["app.py", *sys.argv[3:]]
+_, log, folder, *arguments = sys.argv
+log = open(log, "a", buffering=1)
+sys.path[0] = folder
+sys.argv = ["app.py", *arguments]
 def note(event, args):
-    if event == "socket.getaddrinfo" and args[0]: print(args[0], file=log)
-    if event in ("socket.connect", "socket.bind") and isinstance(args[1], tuple): print(args[1][0], file=log)
+    if event == "socket.getaddrinfo" and args[0]:
+        print(args[0], file=log)
+    if event in ("socket.connect", "socket.bind") and isinstance(args[1], tuple):
+        print(args[1][0], file=log)
 sys.addaudithook(note)
-runpy.run_path(sys.path[0] + "/app.py", run_name="__main__")
+runpy.run_path(folder + "/app.py", run_name="__main__")
 """
 
 
 @contextmanager
 def page_server(folder: Path, *arguments: str) -> Iterator[tuple[str, subprocess.Popen]]:
-    """Serve the page from `folder`, where it writes `recordings/`; give its address and process. Stop it in the end.
+    """Serve the page from `folder`, where it writes `recordings/`; give its address and process.
 
-    Fails if the server had to do with any other machine, or printed a traceback.
+    Stop it in the end. Fails if the server had to do with any other machine, or printed a
+    traceback.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    connections, output = folder / "connections.txt", folder / "output.txt"
-    command = [sys.executable, "-c", RUNNER, str(connections), str(ROOT), "--port", str(port), *map(str, arguments)]
+    connections = folder / "connections.txt"
+    output = folder / "output.txt"
+    arguments = ("--port", port, *arguments)
+    command = [sys.executable, "-c", RUNNER, connections, ROOT, *arguments]
     with output.open("a") as file:
-        process = subprocess.Popen(command, cwd=folder, stdout=file, stderr=subprocess.STDOUT)
-    address, end = f"http://127.0.0.1:{port}", time.monotonic() + START_SECONDS
+        process = subprocess.Popen(
+            list(map(str, command)), cwd=folder, stdout=file, stderr=subprocess.STDOUT
+        )
+    address = f"http://127.0.0.1:{port}"
+    end = time.monotonic() + START_SECONDS
     try:
         while not answers(address):
             assert process.poll() is None, output.read_text()

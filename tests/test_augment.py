@@ -32,7 +32,9 @@ def test_the_level_stays_within_its_bounds(wave, monkeypatch):
     monkeypatch.setattr(augment, "SPEEDS", (1.0,))
     monkeypatch.setattr(augment, "NOISE_SHARE", 0.0)
     torch.manual_seed(0)
-    decibels = [20 * torch.log10(augment.augment(wave, RATE).norm() / wave.norm()).item() for _ in range(40)]
+    decibels = [
+        20 * torch.log10(augment.augment(wave, RATE).norm() / wave.norm()).item() for _ in range(40)
+    ]
     assert augment.LEVEL[0] - 0.01 <= min(decibels) < -6
     assert 0 < max(decibels) <= augment.LEVEL[1] + 0.01
 

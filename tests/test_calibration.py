@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speech_intent import calibration
+from speech_intent.intervals import wilson_interval
 
 
 def logits_and_labels(scale: float, n: int = 4_000):
@@ -16,7 +17,8 @@ def logits_and_labels(scale: float, n: int = 4_000):
 
 @pytest.mark.parametrize("scale", [0.6, 1.0, 4.0])
 def test_the_temperature_undoes_a_scaling_of_the_logits(scale):
-    assert calibration.fit_temperature(*logits_and_labels(scale)) == pytest.approx(scale, rel=0.05)
+    temperature = calibration.fit_temperature(*logits_and_labels(scale))
+    assert temperature == pytest.approx(scale, rel=0.05)
 
 
 def test_a_temperature_makes_scores_believable():
@@ -26,46 +28,79 @@ def test_a_temperature_makes_scores_believable():
     def error(values):
         scores = np.exp(values - values.max(axis=1, keepdims=True))
         scores /= scores.sum(axis=1, keepdims=True)
-        right = scores.argmax(axis=1) == labels
-        return calibration.calibration_error(calibration.reliability(scores.max(axis=1), right))
+        is_correct = scores.argmax(axis=1) == labels
+        table = calibration.reliability(scores.max(axis=1), is_correct)
+        return calibration.calibration_error(table)
 
-    assert error(logits) > 0.1 and error(logits / temperature) < 0.03
+    assert error(logits) > 0.1
+    assert error(logits / temperature) < 0.03
 
 
 def test_a_hand_worked_reliability_table():
-    table = calibration.reliability(np.array([0.95, 0.85, 0.55, 1.0]), np.array([1, 0, 1, 1]))
-    assert list(table.index) == [5, 8, 9] and list(table["n"]) == [1, 1, 2]
-    assert list(table["accuracy"]) == [1.0, 0.0, 1.0]
-    assert calibration.calibration_error(table) == pytest.approx((0.45 + 0.85 + 2 * 0.025) / 4)
+    scores = np.array([0.95, 0.85, 0.55, 1.0, 0.81])
+    table = calibration.reliability(scores, np.array([1, 0, 1, 1, 1]))
+    assert list(table.index) == [5, 8, 9]
+    assert list(table["n"]) == [1, 2, 2]
+    assert list(table["score"]) == pytest.approx([0.55, 0.83, 0.975])
+    assert list(table["accuracy"]) == [1.0, 0.5, 1.0]
+    assert table.loc[8, ["low", "high"]].tolist() == wilson_interval(1, 2)
+    assert table.loc[9, ["low", "high"]].tolist() == wilson_interval(2, 2)
+    error = calibration.calibration_error(table)
+    assert error == pytest.approx((0.45 + 2 * 0.33 + 2 * 0.025) / 5)
 
 
 def test_the_interval_of_the_calibration_error_is_narrow_where_answers_are_many():
     rng = np.random.default_rng(0)
     scores = rng.uniform(0.5, 1, 4_000)
-    right = rng.random(4_000) < scores - 0.1  # a tenth too sure
-    error = calibration.calibration_error(calibration.reliability(scores, right))
-    low, high = calibration.calibration_error_interval(scores, right)
-    assert low < error < high and high - low < 0.05 and low < 0.1 < high
+    is_correct = rng.random(4_000) < scores - 0.1  # a tenth too sure
+    error = calibration.calibration_error(calibration.reliability(scores, is_correct))
+    low, high = calibration.calibration_error_interval(scores, is_correct)
+    assert low < error < high
+    assert low < 0.1 < high
+    assert high - low < 0.05
+
+
+def test_one_right_and_certain_answer_has_no_calibration_error():
     assert calibration.calibration_error_interval(np.array([1.0]), np.array([1])) == [0, 0]
 
 
 def test_hand_worked_thresholds():
-    scores, right = np.array([0.9, 0.8, 0.7, 0.6]), np.array([1, 1, 0, 1])
-    assert calibration.fit_threshold(scores, right, 1.0) == 0.8
-    assert calibration.fit_threshold(scores, right, 0.75) == 0.0
-    assert calibration.fit_threshold(scores, 1 - right, 0.9) == 1.0
-    assert calibration.fit_threshold(np.array([0.9, 0.9]), np.array([1, 0]), 0.9) == 1.0  # they stand or fall together
+    scores = np.array([0.9, 0.8, 0.7, 0.6])
+    is_correct = np.array([1, 1, 0, 1])
+    assert calibration.fit_threshold(scores, is_correct, 1.0) == 0.8
+    assert calibration.fit_threshold(scores, is_correct, 0.75) == 0.0  # all together are so right
+    assert calibration.fit_threshold(scores, 1 - is_correct, 0.9) == 1.0
+
+
+def test_equal_scores_stand_or_fall_together():
+    assert calibration.fit_threshold(np.array([0.9, 0.9]), np.array([1, 0]), 0.9) == 1.0
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60), st.floats(0.5, 1.0))
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60),
+    st.floats(0.5, 1.0),
+)
 def test_answers_above_the_threshold_are_as_precise_as_wanted(pairs, precision):
-    scores, right = (np.array(column) for column in zip(*pairs, strict=True))
-    accepted = scores >= calibration.fit_threshold(scores, right, precision)
-    assert not accepted.any() or right[accepted].mean() >= precision or (scores[accepted] == 1.0).all()
+    scores, is_correct = (np.array(column) for column in zip(*pairs, strict=True))
+    is_accepted = scores >= calibration.fit_threshold(scores, is_correct, precision)
+    nobody = not is_accepted.any() or (scores[is_accepted] == 1.0).all()
+    assert nobody or is_correct[is_accepted].mean() >= precision
 
 
-def test_rejection_counts_what_it_says():
-    found = calibration.rejection(np.array([0.9, 0.8, 0.3]), np.array([1, 0, 1]), np.array([0.2, 0.85]), 0.5)
-    assert found["coverage"] == pytest.approx(2 / 3) and found["accuracy_answered"] == 0.5
-    assert found["false_accepts"] == 0.5 and found["auroc"] == pytest.approx(4 / 6)
+def test_coverage_and_accuracy_of_what_is_answered_by_hand():
+    is_correct = np.array([True, True, False, True, False, True])
+    is_accepted = np.array([True, True, True, False, False, False])
+    assert calibration.coverage(is_correct, is_accepted) == {
+        "coverage": 3 / 6,
+        "coverage_interval": wilson_interval(3, 6),
+        "accuracy_answered": 2 / 3,
+        "accuracy_answered_interval": wilson_interval(2, 3),
+    }
+
+
+def test_where_nothing_is_answered_nothing_is_right_or_wrong():
+    assert calibration.coverage(np.array([True, False]), np.array([False, False])) == {
+        "coverage": 0.0,
+        "coverage_interval": wilson_interval(0, 2),
+    }

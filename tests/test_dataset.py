@@ -25,7 +25,17 @@ INTENTS = {
     "bike_modes",
     "book_now",
 }
-FILLERS = ["could you", "can you", "would you", "thank you", "thanks", "please", "kindly", "hey", "okay"]
+FILLERS = [
+    "could you",
+    "can you",
+    "would you",
+    "thank you",
+    "thanks",
+    "please",
+    "kindly",
+    "hey",
+    "okay",
+]
 FILLERS += ["ok", "um", "uh", "er", "ah", "oh", "well", "so", "just"]
 
 
@@ -61,7 +71,8 @@ def voices():
 @pytest.fixture(scope="module")
 def clips():
     return pd.concat(
-        [pd.read_csv(DATASET / "csv" / f"{split}.csv").assign(split=split) for split in SPLITS], ignore_index=True
+        [pd.read_csv(DATASET / "csv" / f"{split}.csv").assign(split=split) for split in SPLITS],
+        ignore_index=True,
     )
 
 
@@ -90,7 +101,11 @@ def test_phrasings_hold_four_requests_an_intent_in_twelve_wordings_split_8_1_3(p
     assert set(phrasings["intent"]) == INTENTS
     assert (phrasings.groupby("intent")["request"].nunique() == 4).all()
     table = phrasings.groupby(["intent", "request", "split"]).size().unstack()
-    assert (table["train"] == 8).all() and (table["validation"] == 1).all() and (table["test"] == 3).all()
+    assert (
+        (table["train"] == 8).all()
+        and (table["validation"] == 1).all()
+        and (table["test"] == 3).all()
+    )
 
 
 def test_phrasings_have_3_to_14_words_and_no_digits(phrasings):
@@ -99,17 +114,40 @@ def test_phrasings_have_3_to_14_words_and_no_digits(phrasings):
 
 
 def test_phrasings_differ_by_more_than_case_punctuation_fillers_and_politeness(phrasings):
-    assert normalise("Hey, could you switch to ECO mode, please?") == normalise("um switch to eco mode")
+    assert normalise("Hey, could you switch to ECO mode, please?") == normalise(
+        "um switch to eco mode"
+    )
     counts = Counter(normalise(text) for text in phrasings["text"])
     assert [text for text, count in counts.items() if count > 1 or not text] == []
 
 
 @pytest.mark.parametrize(
     "word",
-    ["battery", "charge", "charging", "range", "cost", "price", "scooter", "bike", "cube", "speed", "eco",
-     "mode", "dealer", "showroom", "today", "ride", "fast", "hello", "see you", "morning",
-     "kilometers", "petrol"],
-)  # fmt: skip
+    [
+        "battery",
+        "charge",
+        "charging",
+        "range",
+        "cost",
+        "price",
+        "scooter",
+        "bike",
+        "cube",
+        "speed",
+        "eco",
+        "mode",
+        "dealer",
+        "showroom",
+        "today",
+        "ride",
+        "fast",
+        "hello",
+        "see you",
+        "morning",
+        "kilometers",
+        "petrol",
+    ],
+)
 def test_common_words_occur_in_several_intents(phrasings, word):
     spoken = phrasings[phrasings["text"].str.contains(rf"\b{word}\b")]
     assert spoken["intent"].nunique() >= 2
@@ -118,7 +156,14 @@ def test_common_words_occur_in_several_intents(phrasings, word):
 def test_csv_columns_and_labels(clips):
     for split in SPLITS:
         with open(DATASET / "csv" / f"{split}.csv", newline="", encoding="utf-8") as file:
-            assert next(csv.reader(file)) == ["file_name", "intent", "speaker", "engine", "text", "seconds"]
+            assert next(csv.reader(file)) == [
+                "file_name",
+                "intent",
+                "speaker",
+                "engine",
+                "text",
+                "seconds",
+            ]
     assert not clips.isna().any().any()
     for split in SPLITS:
         assert set(clips.loc[clips["split"] == split, "intent"]) == INTENTS
@@ -128,7 +173,10 @@ def test_clips_agree_with_the_phrasings_and_voices_of_their_split(clips, phrasin
     known_texts = set(phrasings[["intent", "text", "split"]].itertuples(index=False, name=None))
     assert set(clips[["intent", "text", "split"]].itertuples(index=False, name=None)) == known_texts
     known_voices = set(voices[["speaker", "engine", "split"]].itertuples(index=False, name=None))
-    assert set(clips[["speaker", "engine", "split"]].itertuples(index=False, name=None)) == known_voices
+    assert (
+        set(clips[["speaker", "engine", "split"]].itertuples(index=False, name=None))
+        == known_voices
+    )
 
 
 @pytest.mark.parametrize("column", ["speaker", "text", "normalised"])
@@ -201,4 +249,6 @@ def test_no_two_clips_hold_the_same_audio(decoded):
 
 def test_dataset_card_says_the_speech_is_synthetic():
     card = (DATASET / "README.md").read_text(encoding="utf-8")
-    assert card.startswith("---\n") and "audio-classification" in card and "synthetic" in card.lower()
+    assert (
+        card.startswith("---\n") and "audio-classification" in card and "synthetic" in card.lower()
+    )

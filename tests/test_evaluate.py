@@ -1,176 +1,190 @@
-import hashlib
 import json
-import re
 import shutil
 import subprocess
 import sys
-import time
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from speech_intent import evaluate
+from speech_intent.errors import UserError
+
+HEAVY = ["torch", "numpy", "transformers", "datasets", "pandas", "sklearn", "matplotlib"]
 
 
-def contents(folder) -> dict[str, str]:
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+def run(*arguments) -> int:
+    return evaluate.main([str(argument) for argument in arguments])
 
 
 def refused(capsys, *arguments) -> str:
-    assert evaluate.main([str(argument) for argument in arguments]) == 1
+    assert run(*arguments) == 1
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("error: ")
     return err
 
 
-@pytest.fixture(scope="module")
-def results(model_folder, tone_folder, tmp_path_factory):
-    """What `python -m speech_intent.evaluate` writes, and the model's bytes before and after."""
-    output_dir, before = tmp_path_factory.mktemp("results") / "test", contents(model_folder)
-    options = ["--model", model_folder, "--data", tone_folder, "--output-dir", output_dir]
+def test_a_model_is_scored_from_the_command_line(model_folder, tone_folder, tmp_path):
+    out = tmp_path / "out"
+    options = ["--model", model_folder, "--data", tone_folder, "--output-dir", out]
     command = [sys.executable, "-m", "speech_intent.evaluate", *map(str, options)]
     process = subprocess.run(command, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
-    assert process.stdout.endswith(f"Results: {output_dir}\n")
-    return output_dir, before, contents(model_folder)
+    result = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    assert (result["n"], result["split"], result["seed"]) == (16, "test (given)", 0)
+    headline, last = process.stdout.splitlines()
+    figures = f"{result['accuracy']:.4f} = {result['correct']}/16"
+    assert headline.startswith(f"Test: accuracy {figures} (95 % interval ")
+    assert last == f"Results: {out}"
 
 
-def test_the_figures_are_those_of_training(results, run_folder, model_folder, tone_folder):
-    result, trained = (json.loads((folder / "metrics.json").read_text()) for folder in (results[0], run_folder))
-    own = {"encoder", "note", "train_seconds", "epochs", "steps", "parameters", "best_validation", "hyperparameters"}
-    assert {key: value for key, value in trained.items() if key not in own} == {
-        key: value for key, value in result.items() if key != "model"
-    }
-    assert result["model"] == str(model_folder)
-    assert (results[0] / "predictions.csv").read_bytes() == (run_folder / "predictions.csv").read_bytes()
-
-
-def test_a_picture_of_the_confusion_matrix_is_written(results):
-    assert {path.name for path in results[0].iterdir()} == {
-        "metrics.json",
-        "predictions.csv",
-        "confusion_matrix.png",
-        "by_duration.png",
-        "reliability.png",
-        "report.html",
-    }
-    assert (results[0] / "confusion_matrix.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_the_model_is_not_changed(results):
-    assert results[1] == results[2]
-
-
-def test_another_split_is_scored(model_folder, tone_folder, tmp_path, capsys):
-    options = ["--model", model_folder, "--data", tone_folder, "--split", "validation", "--output-dir", tmp_path]
-    assert evaluate.main([str(option) for option in options]) == 0
-    assert capsys.readouterr().out.startswith("Validation: accuracy ")
-    result = json.loads((tmp_path / "metrics.json").read_text())
-    assert (result["n"], result["split"]) == (8, "validation (given)")
-    assert all(name[-5] in "45" for name in pd.read_csv(tmp_path / "predictions.csv")["file_name"])
-
-
-def test_without_a_given_split_the_seed_of_the_model_decides(model_folder, tmp_path):
-    assert evaluate.model_seed(model_folder) == 0
-    (tmp_path / "training.json").write_text('{"seed": 7}')
-    assert evaluate.model_seed(tmp_path) == 7
-    assert evaluate.model_seed("someone/some-model") == 0
-
-
-def test_data_with_some_of_the_models_intents_are_scored(model_folder, write_folder, tmp_path):
-    folder = write_folder(tmp_path / "data", 3, intents=("hear_high", "hear_upper"))
-    assert evaluate.main(["--model", str(model_folder), "--data", str(folder), "--output-dir", str(tmp_path)]) == 0
-    result = json.loads((tmp_path / "metrics.json").read_text())
-    assert (result["n"], result["accuracy"]) == (2, 1.0)
-    assert set(result["per_class"]) == {"hear_high", "hear_low", "hear_middle", "hear_upper"}
-
-
-def test_a_model_with_other_labels_is_refused(model_folder, write_folder, tmp_path, capsys):
-    folder = write_folder(tmp_path / "data", 3, seconds=0.05)
-    table = (folder / "metadata.csv").read_text()
-    (folder / "metadata.csv").write_text(table.replace(",hear_low", ",whisper"))
-    err = refused(capsys, "--model", model_folder, "--data", folder, "--output-dir", tmp_path / "out")
-    assert err == (
-        f"error: {model_folder}: does not know the intents whisper of the data; "
-        "it knows hear_high, hear_low, hear_middle, hear_upper\n"
+def test_help_is_quick():
+    program = (
+        "import sys\nfrom speech_intent import evaluate\n"
+        "try:\n    evaluate.main(['--help'])\n"
+        f"finally:\n    print('heavy', [name for name in {HEAVY} if name in sys.modules])"
     )
-    assert not (tmp_path / "out").exists()
-
-
-def test_results_are_never_written_over(model_folder, tone_folder, run_folder, capsys):
-    before = contents(run_folder / "model")
-    for folder in (run_folder, model_folder):
-        err = refused(capsys, "--model", model_folder, "--data", tone_folder, "--output-dir", folder)
-        assert err == f"error: {folder}: holds results; choose another folder, or delete it first\n"
-    assert contents(run_folder / "model") == before
-
-
-@pytest.mark.parametrize(
-    ("model", "problem"), [("/gone", "there is no such folder"), ("someone/some-model", "the Hub cannot be reached")]
-)
-def test_a_model_that_cannot_be_had(tone_folder, tmp_path, capsys, model, problem):
-    err = refused(capsys, "--model", model, "--data", tone_folder, "--output-dir", tmp_path)
-    assert problem in err
-    assert err.count("\n") == 1
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert process.returncode == 0
+    assert process.stdout.startswith("usage: python -m speech_intent.evaluate ")
+    assert process.stdout.splitlines()[-1] == "heavy []"
 
 
 @pytest.mark.parametrize("arguments", [[], ["--model", "x", "--output-dir", "y", "--split", "dev"]])
 def test_wrong_usage_is_status_2(capsys, arguments):
     with pytest.raises(SystemExit) as stop:
-        evaluate.main(arguments)
+        run(*arguments)
     assert stop.value.code == 2
     assert "usage: python -m speech_intent.evaluate" in capsys.readouterr().err
 
 
-def test_the_report_is_one_page_that_fetches_nothing(results):
-    page = (results[0] / "report.html").read_text(encoding="utf-8")
-    result = json.loads((results[0] / "metrics.json").read_text())
-    assert f"{100 * result['accuracy']:.1f} %" in page and page.count("data:image/png;base64,") == 3
-    assert not re.search(r"(?:src|href)\s*=\s*[\"'](?!data:)|@import|url\(|<script", page)
-    assert "$" not in page and page.count(f"<td>{result['correct']}/{result['n']}</td>") == 10
+@pytest.fixture
+def calls(monkeypatch):
+    """What would be scored, where nothing is: model, recipe, split, folder, robustness."""
+    from speech_intent import evaluation
+
+    calls = []
+
+    def score_model(*arguments):
+        calls.append(arguments)
+        return {
+            "accuracy": 0.5,
+            "accuracy_interval": [0.25, 0.75],
+            "correct": 4,
+            "n": 8,
+            "f1_macro": 0.4,
+        }
+
+    monkeypatch.setattr(evaluation, "score_model", score_model)
+    return calls
+
+
+def test_every_option_reaches_its_place(calls, tmp_path, capsys):
+    options = ["--data", "folder", "--config", "en", "--audio-column", "wav"]
+    options += ["--intent-column", "label", "--speaker-column", "who", "--split", "validation"]
+    options += ["--seed", "7", "--robustness", "--output-dir", tmp_path]
+    assert run("--model", "some/model", *options) == 0
+    ((model, recipe, split, folder, robustness),) = calls
+    assert (model, split, folder, robustness) == ("some/model", "validation", tmp_path, True)
+    assert (recipe.data, recipe.config, recipe.numbers.seed) == ("folder", "en", 7)
+    assert (recipe.audio, recipe.intent, recipe.speaker) == ("wav", "label", "who")
+    assert capsys.readouterr().out == (
+        "Validation: accuracy 0.5000 = 4/8 (95 % interval 0.250 to 0.750), macro F1 0.4000\n"
+        f"Results: {tmp_path}\n"
+    )
+
+
+def test_without_a_given_split_the_seed_of_each_model_decides(calls, tmp_path, monkeypatch):
+    from speech_intent import evaluation
+
+    monkeypatch.setattr(evaluation, "compare_models", lambda folders: pd.DataFrame())
+    for name, seed in (("first", 3), ("second", 5)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "training.json").write_text(json.dumps({"seed": seed}))
+    models = [tmp_path / "first", tmp_path / "second"]
+    assert run("--model", *models, "--output-dir", tmp_path) == 0
+    assert [recipe.numbers.seed for _, recipe, *_ in calls] == [3, 5]
+    assert run("--model", *models, "--output-dir", tmp_path, "--seed", 0) == 0
+    assert [recipe.numbers.seed for _, recipe, *_ in calls[2:]] == [0, 0]
+
+
+def test_each_model_has_a_folder_inside_the_output_folder(tmp_path):
+    models = ["someone/some-model", "../runs/a", "runs/a", "/elsewhere/b"]
+    folders = evaluate.model_folders(models, tmp_path)
+    assert list(folders) == models
+    assert [folder.parent for folder in folders.values()] == [tmp_path] * 4
+    assert len(set(folders.values())) == 4
+    assert folders["someone/some-model"] == tmp_path / "someone--some-model"
+
+
+def test_a_single_model_has_the_output_folder_to_itself(tmp_path):
+    assert evaluate.model_folders(["a/b"], tmp_path) == {"a/b": tmp_path}
+
+
+def test_a_model_is_not_compared_with_itself(tmp_path):
+    with pytest.raises(UserError, match=r"^x: is named twice; name each model once$"):
+        evaluate.model_folders(["x", "y", "x"], tmp_path)
 
 
 def test_several_models_are_compared_on_the_same_clips(model_folder, tone_folder, tmp_path, capsys):
-    other, out = tmp_path / "other", tmp_path / "out"
-    shutil.copytree(model_folder, other)
-    models = ["--model", model_folder, other, "--data", tone_folder, "--output-dir", out]
-    assert evaluate.main([str(option) for option in models]) == 0
+    other = shutil.copytree(model_folder, tmp_path / "other")
+    out = tmp_path / "out"
+    models = ["--model", model_folder, other]
+    assert run(*models, "--data", tone_folder, "--output-dir", out) == 0
     table = pd.read_csv(out / "comparison.csv", index_col=0)
-    assert list(table.index) == [str(model_folder), str(other)]
-    assert table["p"].iloc[1] == 1.0 and table["only_best"].iloc[1] == 0
-    assert "only_this" in capsys.readouterr().out and len(list(out.glob("*/report.html"))) == 2
+    assert list(table.index) == sorted([str(model_folder), str(other)])
+    assert table["n"].tolist() == [16, 16]
+    printed = capsys.readouterr().out
+    assert f"\n{other}: accuracy " in printed
+    assert "only_best  only_this" in printed
+    assert len(list(out.glob("*/report.html"))) == 2
 
 
-def test_models_with_splits_of_their_own_are_not_compared(model_folder, write_folder, tmp_path, capsys):
-    other, folder = tmp_path / "other", write_folder(tmp_path / "data", 8)
-    shutil.copytree(model_folder, other)
+def test_models_with_splits_of_their_own_are_not_compared(
+    model_folder, write_folder, tmp_path, capsys
+):
+    folder = write_folder(tmp_path / "data", 8)
+    other = shutil.copytree(model_folder, tmp_path / "other")
     (other / "training.json").write_text('{"seed": 7}')
-    options = ["--data", folder, "--output-dir", tmp_path / "out"]
-    assert evaluate.main([str(option) for option in ["--model", model_folder, other, *options]]) == 1
-    assert "not scored on the same clips; add --seed" in capsys.readouterr().err
+    models = ["--model", model_folder, other]
+    assert run(*models, "--data", folder, "--output-dir", tmp_path / "out") == 1
+    assert capsys.readouterr().err == (
+        f"error: {other}: was not scored on the same clips as {model_folder}; "
+        "add --seed, so that one split is drawn for all\n"
+    )
 
 
-def test_robustness_is_scored_under_every_condition(model_folder, tone_folder, tmp_path):
-    options = ["--model", model_folder, "--data", tone_folder, "--output-dir", tmp_path, "--robustness"]
-    assert evaluate.main([str(option) for option in options]) == 0
-    table = pd.read_csv(tmp_path / "robustness.csv", index_col=0)
-    result = json.loads((tmp_path / "metrics.json").read_text())
-    assert len(table) == 11 and table["accuracy"]["clean"] == result["accuracy"] and set(table["n"]) == {result["n"]}
-    assert "by condition" in (tmp_path / "report.html").read_text()
+def test_results_are_never_written_over(model_folder, tone_folder, run_folder, capsys):
+    for folder in (run_folder, model_folder):
+        before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+        options = ["--data", tone_folder, "--output-dir", folder]
+        err = refused(capsys, "--model", model_folder, *options)
+        assert err == (
+            f"error: {folder}: holds results; choose another folder, or delete it first\n"
+        )
+        assert {path: path.read_bytes() for path in before} == before
 
 
-def test_ten_thousand_clips_are_written_up_in_seconds(tmp_path):
-    rng, labels = np.random.default_rng(0), [f"intent_{i:02d}" for i in range(14)]
-    scores = rng.dirichlet(np.full(14, 0.2), 10_000)
-    guesses = scores.argmax(axis=1)
-    truth = np.where(rng.random(10_000) < 0.8, guesses, rng.integers(0, 14, 10_000))
-    names = np.array(labels)
-    answers = {"file_name": [f"{i}.wav" for i in range(10_000)], "intent": names[truth], "predicted": names[guesses]}
-    answers |= {"score": scores.max(axis=1), "accepted": True, "speaker": [f"s{i % 60}" for i in range(10_000)]}
-    answers |= {"seconds": rng.uniform(1, 6, 10_000)} | {label: scores[:, i] for i, label in enumerate(labels)}
-    began = time.process_time()
-    result = evaluate.write_results(pd.DataFrame(answers), labels, tmp_path, {"threshold": None})
-    assert time.process_time() - began < 20
-    assert result["n"] == 10_000 and result["bootstrap"] == "over 60 speakers"
+@pytest.mark.parametrize(
+    ("model", "problem"),
+    [
+        ("/gone", "there is no such folder"),
+        ("someone/some-model", "the Hub cannot be reached"),
+    ],
+)
+def test_a_model_that_cannot_be_had_is_one_line(tone_folder, tmp_path, capsys, model, problem):
+    options = ["--data", tone_folder, "--output-dir", tmp_path]
+    err = refused(capsys, "--model", model, *options)
+    assert problem in err
+    assert err.count("\n") == 1
+
+
+def test_a_fault_of_ours_keeps_its_traceback(calls, tmp_path, monkeypatch):
+    from speech_intent import evaluation
+
+    def broken(result):
+        raise ValueError("too many values to unpack")
+
+    monkeypatch.setattr(evaluation, "headline", broken)
+    with pytest.raises(ValueError, match="too many values"):
+        run("--model", "x", "--output-dir", tmp_path)

@@ -4,9 +4,7 @@ import torch
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForAudioClassification
 
 from speech_intent import features
-from speech_intent.features import Collator
-from speech_intent.predict import IntentClassifier
-from speech_intent.recipes import Hyperparameters
+from speech_intent.torch_model import TorchModel
 
 RATE = 16_000
 
@@ -25,7 +23,7 @@ def classifier(encoder):
     model = AutoModelForAudioClassification.from_pretrained(encoder, num_labels=5)
     for weights in (model.projector.weight, model.classifier.weight):
         torch.nn.init.normal_(weights, std=0.5)  # so that logits differ visibly from clip to clip
-    return IntentClassifier(model, AutoFeatureExtractor.from_pretrained(encoder), "test")
+    return TorchModel(model, AutoFeatureExtractor.from_pretrained(encoder))
 
 
 @pytest.mark.parametrize(
@@ -48,27 +46,40 @@ def test_the_base_models_of_other_families_have_group_norm(kind):
 
 
 def test_a_clips_logits_are_the_same_alone_and_in_any_batch(classifier, clips):
-    alone = np.stack([classifier._logits([clip])[0] for clip in clips])
+    alone = np.stack([classifier([clip])[0] for clip in clips])
     assert np.ptp(alone, axis=0).max() > 1e-2  # the clips do differ
     for order in (range(7), [6, 0], [2, 3], [5, 6, 4, 3, 2, 1, 0], [0, 0, 1]):
-        together = classifier._logits([clips[i] for i in order])
+        together = classifier([clips[i] for i in order])
         np.testing.assert_allclose(together, alone[list(order)], atol=1e-4)
 
 
 def test_padding_would_change_the_answer_of_a_group_norm_encoder(encoders, clips):
-    model = AutoModelForAudioClassification.from_pretrained(encoders["wav2vec2_group"], num_labels=5).eval()
+    model = AutoModelForAudioClassification.from_pretrained(
+        encoders["wav2vec2_group"], num_labels=5
+    ).eval()
     extractor = AutoFeatureExtractor.from_pretrained(encoders["wav2vec2_group"])
-    alone, padded = (features.model_inputs(batch, extractor, "equal") for batch in ([clips[0]], [clips[0], clips[6]]))
+    alone, padded = (
+        features.model_inputs(batch, extractor, "equal")
+        for batch in ([clips[0]], [clips[0], clips[6]])
+    )
     with torch.inference_mode():
-        one, other = (model(torch.from_numpy(inputs["input_values"])).logits[0] for inputs in (alone, padded))
+        one, other = (
+            model(torch.from_numpy(inputs["input_values"])).logits[0] for inputs in (alone, padded)
+        )
         difference = one - other
     assert difference.abs().max() > 1e-4  # what the rule is there for
 
 
 def test_inputs_have_the_shapes_of_their_rule(encoders, clips):
     longest = max(map(len, clips))
-    for family, rule in (("wav2vec2_group", "equal"), ("wav2vec2_layer", "mask"), ("whisper", "fixed")):
-        inputs = features.model_inputs(clips, AutoFeatureExtractor.from_pretrained(encoders[family]), rule)
+    for family, rule in (
+        ("wav2vec2_group", "equal"),
+        ("wav2vec2_layer", "mask"),
+        ("whisper", "fixed"),
+    ):
+        inputs = features.model_inputs(
+            clips, AutoFeatureExtractor.from_pretrained(encoders[family]), rule
+        )
         shapes = {name: tuple(value.shape) for name, value in inputs.items()}
         assert (
             shapes
@@ -90,61 +101,18 @@ def test_each_clip_is_normalised_by_itself(encoders, clips):
         assert row[: len(clip)].std() == pytest.approx(1, abs=1e-2)
 
 
-# From rows of a table
+def test_a_length_is_filled_up_to_the_next_multiple(encoders):
+    extractor = AutoFeatureExtractor.from_pretrained(encoders["wav2vec2_layer"])
+    clips = [np.ones(400, np.float32), np.ones(801, np.float32)]
+    for multiple, length in ((1, 801), (400, 1200), (801, 801)):
+        inputs = features.model_inputs(clips, extractor, "mask", multiple)
+        assert inputs["input_values"].shape == (2, length)
+        assert inputs["attention_mask"].sum(axis=1).tolist() == [400, 801]
 
 
-@pytest.fixture
-def ramp_row():
-    """A 3 s clip in which the value of a sample is its place."""
-    ramp = np.linspace(-1, 1, 3 * RATE, dtype=np.float32)
-    return {"audio": (ramp, RATE), "seconds": 3.0, "label": 2}
-
-
-@pytest.fixture
-def make_collator(encoders):
-    folder = encoders["wav2vec2_group"]
-    extractor, config = AutoFeatureExtractor.from_pretrained(folder), AutoConfig.from_pretrained(folder)
-
-    def make(training: bool, **numbers) -> Collator:
-        return Collator(extractor, config, Hyperparameters(**{"augment": False, **numbers}), training)
-
-    return make
-
-
-def test_a_long_clip_is_cropped_at_random_in_training_and_at_its_start_else(make_collator, ramp_row):
-    torch.manual_seed(0)
-    cropped = [make_collator(True, max_seconds=1.0).waveform(ramp_row) for _ in range(6)]
-    assert {len(waveform) for waveform in cropped} == {RATE}
-    assert len({round(float(waveform[0]), 3) for waveform in cropped}) > 3
-    beginning = make_collator(False, max_seconds=1.0).waveform(ramp_row)
-    np.testing.assert_array_equal(beginning, ramp_row["audio"][0][:RATE])
-
-
-def test_a_short_clip_is_whole_in_training(make_collator, ramp_row):
-    assert len(make_collator(True, max_seconds=15.0).waveform(ramp_row)) == 3 * RATE
-
-
-def test_the_tutorials_one_second_is_not_the_default():
-    assert Hyperparameters().max_seconds == 15.0
-
-
-def test_only_training_clips_are_augmented(make_collator, ramp_row):
-    torch.manual_seed(0)
-    training = make_collator(True, augment=True)
-    assert len({len(training.waveform(ramp_row)) for _ in range(12)}) > 2  # speeds
-    validation = make_collator(False, augment=True).waveform(ramp_row)
-    np.testing.assert_array_equal(validation, ramp_row["audio"][0])
-
-
-def test_a_clip_shorter_than_a_masked_span_can_be_trained_on(encoder, tone):
-    model = AutoModelForAudioClassification.from_pretrained(encoder, num_labels=5).train()
-    extractor = AutoFeatureExtractor.from_pretrained(encoder)
-    row = {"audio": (tone(400, 0.026), RATE), "seconds": 0.026, "label": 4}
-    batch = Collator(extractor, model.config, Hyperparameters(), True)([row, row])
-    assert torch.isfinite(model(**batch).loss)
-
-
-def test_a_batch_has_inputs_and_labels(make_collator, ramp_row):
-    batch = make_collator(True)([ramp_row, {**ramp_row, "label": 0}])
-    assert batch["labels"].tolist() == [2, 0]
-    assert batch["input_values"].shape == (2, 3 * RATE)
+def test_a_window_is_no_longer_than_the_extractor_takes(encoders):
+    whisper = AutoFeatureExtractor.from_pretrained(encoders["whisper"])  # chunk_length 2 s
+    wav2vec2 = AutoFeatureExtractor.from_pretrained(encoders["wav2vec2_layer"])
+    assert features.window_seconds(whisper, 15.0) == 2.0
+    assert features.window_seconds(whisper, 1.5) == 1.5
+    assert features.window_seconds(wav2vec2, 15.0) == 15.0

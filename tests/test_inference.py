@@ -11,7 +11,9 @@ import pytest
 import soundfile
 from conftest import TONES
 
-from speech_intent import hub
+from speech_intent import IntentClassifier
+from speech_intent.errors import ModelError
+from speech_intent.predict import Prediction
 
 RATE = 16_000
 PROGRAM = Path(__file__).resolve().parents[1] / "inference.py"
@@ -29,8 +31,6 @@ def inference():
 @pytest.fixture
 def run(inference, model_folder, capsys, monkeypatch):
     """Run inference.py with the tiny model; return (exit status, stdout, stderr)."""
-    from speech_intent import IntentClassifier
-
     loaded = IntentClassifier.from_pretrained(model_folder)
     monkeypatch.setattr(IntentClassifier, "from_pretrained", lambda name, engine, parallel: loaded)
 
@@ -39,6 +39,9 @@ def run(inference, model_folder, capsys, monkeypatch):
         return status, *capsys.readouterr()
 
     return call
+
+
+HUB_MODEL = "MuhammadIqbalBazmi/wav2vec2-base-intent-classification-ori"
 
 
 @pytest.fixture
@@ -62,8 +65,10 @@ def test_json_is_one_object_a_line_with_every_intent(run, clip, model_folder):
     answers = [json.loads(line) for line in out.splitlines()]
     assert (status, len(answers)) == (0, 2)
     for answer in answers:
-        assert list(answer) == ["file", "label", "score", "scores", "seconds", "model", "engine", "precision"]
-        assert (answer["file"], answer["model"], answer["seconds"]) == (str(clip), str(model_folder), 0.75)
+        keys = "file label score scores seconds model engine precision"
+        assert list(answer) == keys.split()
+        assert (answer["file"], answer["model"]) == (str(clip), str(model_folder))
+        assert answer["seconds"] == 0.75
         assert answer["scores"][0] == {"label": answer["label"], "score": answer["score"]}
         assert answer["label"] == "hear_low"
         assert {entry["label"] for entry in answer["scores"]} == set(TONES)
@@ -78,23 +83,21 @@ def test_top_k_says_how_many_intents(run, clip, wanted, given):
 
 
 def test_a_folder_means_its_audio_files_sorted(run, clip):
+    waveform = soundfile.read(clip)[0]
     for name in ("b.WAV", "a.flac", "c.ogg"):
-        soundfile.write(clip.parent / name, soundfile.read(clip)[0], RATE)
+        soundfile.write(clip.parent / name, waveform, RATE)
     (clip.parent / "notes.txt").write_text("no audio")
     (clip.parent / "folder.wav").mkdir()
     status, out, err = run(clip.parent, "--json")
-    assert [Path(json.loads(line)["file"]).name for line in out.splitlines()] == [
-        "a.flac",
-        "b.WAV",
-        "c.ogg",
-        "clip.wav",
-    ]
+    names = [Path(json.loads(line)["file"]).name for line in out.splitlines()]
+    assert names == ["a.flac", "b.WAV", "c.ogg", "clip.wav"]
     assert (status, err) == (0, "")
 
 
-@pytest.mark.parametrize(
-    "name", [b"two words.wav", b"two\nlines.wav", "früh ☀.wav".encode(), b"caf\xe9.wav", b"-x.wav"]
-)
+NAMES = [b"two words.wav", b"two\nlines.wav", "früh ☀.wav".encode(), b"caf\xe9.wav", b"-x.wav"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_any_file_name_is_answered(run, clip, name):
     path = os.fsdecode(os.path.join(os.fsencode(clip.parent), name))
     clip.rename(path)
@@ -114,7 +117,8 @@ def test_a_bad_file_does_not_keep_the_others_from_their_answers(run, clip):
     assert status == 1
     assert [json.loads(line)["file"] for line in out.splitlines()] == [str(clip)] * 2
     assert err.splitlines() == [
-        f"error: {empty_folder}: has no audio files; name a folder with WAV, FLAC, OGG or MP3 files",
+        f"error: {empty_folder}: has no audio files; "
+        "name a folder with WAV, FLAC, OGG or MP3 files",
         f"error: {clip.parent}/gone\\nfile.wav: does not exist; check the path",
         f"error: {clip.parent}/text.wav: is damaged or is not audio (Format not recognised); "
         "use WAV, FLAC, OGG or MP3, or export it again",
@@ -122,36 +126,45 @@ def test_a_bad_file_does_not_keep_the_others_from_their_answers(run, clip):
 
 
 @pytest.mark.parametrize("engine", ["torch", "onnx"])
-def test_a_folder_is_answered_in_its_order_whatever_is_in_it(inference, tmp_path, tone, onnx_folder, engine, capsys):
+def test_a_folder_is_answered_in_its_order_whatever_is_in_it(
+    inference, tmp_path, tone, onnx_folder, engine, capsys
+):
     names = [f"{i:02d}.wav" for i in range(24)]
     for i, name in enumerate(names):
         seconds = 3.0 if i == 0 else 0.2 + 0.02 * (i % 5)  # the first takes longest
-        soundfile.write(tmp_path / name, tone(list(TONES.values())[i % 4], seconds, seed=i), RATE)
+        frequency = list(TONES.values())[i % 4]
+        soundfile.write(tmp_path / name, tone(frequency, seconds, seed=i), RATE)
     for name in names[3:6]:
         (tmp_path / name).write_text("no audio")
-    assert inference.main([str(tmp_path), "--json", "--engine", engine, "--model", str(onnx_folder)]) == 1
+    options = ["--json", "--engine", engine, "--model", str(onnx_folder)]
+    assert inference.main([str(tmp_path), *options]) == 1
     out, err = capsys.readouterr()
     rows = [json.loads(line) for line in out.splitlines()]
     assert [Path(row["file"]).name for row in rows] == names[:3] + names[6:]
     assert {(row["engine"], row["precision"]) for row in rows} == {(engine, "float32")}
-    assert [line.split(": is damaged")[0] for line in err.splitlines() if "error" in line] == [
+    errors = [line for line in err.splitlines() if "error" in line]
+    assert [line.split(": is damaged")[0] for line in errors] == [
         f"error: {tmp_path / name}" for name in names[3:6]
     ]
     alone = inference.load_model(str(onnx_folder), engine)
     for row in rows:
-        expected = {label: score for label, score in alone.predict(row["file"]).scores}
-        assert {entry["label"]: entry["score"] for entry in row["scores"]} == pytest.approx(expected, abs=1e-4)
+        scores = {entry["label"]: entry["score"] for entry in row["scores"]}
+        expected = dict(alone.predict(row["file"]).scores)
+        assert scores == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_reader_who_has_enough_ends_the_work(tmp_path, tone, onnx_folder):
     for i in range(200):
         soundfile.write(tmp_path / f"{i:03d}.wav", tone(787, 4.0, seed=i), RATE)
-    command = [sys.executable, str(PROGRAM), str(tmp_path), "--json", "--model", str(onnx_folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, PROGRAM, tmp_path, "--json", "--model", onnx_folder]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
         first = json.loads(process.stdout.readline())
         process.stdout.close()
         err = process.stderr.read()
-    assert first["file"].endswith("000.wav") and process.returncode == 1 and "Traceback" not in err
+    assert first["file"].endswith("000.wav")
+    assert process.returncode == 1
+    assert "Traceback" not in err
 
 
 def test_the_engine_that_was_asked_for_is_not_replaced(inference, clip, model_folder, capsys):
@@ -172,7 +185,14 @@ def test_a_folder_that_cannot_be_listed_is_refused(run, clip, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["a.wav", "--top-k", "0"], ["a.wav", "--top-k", "x"], ["a.wav", "--loud"], ["a.wav", "--model"]]
+    "arguments",
+    [
+        [],
+        ["a.wav", "--top-k", "0"],
+        ["a.wav", "--top-k", "x"],
+        ["a.wav", "--loud"],
+        ["a.wav", "--model"],
+    ],
 )
 def test_wrong_usage_is_status_2(inference, capsys, arguments):
     with pytest.raises(SystemExit) as stop:
@@ -186,24 +206,29 @@ def test_wrong_usage_is_status_2(inference, capsys, arguments):
 def test_without_network_and_without_a_named_model_the_one_in_models_answers(
     inference, clip, model_folder, monkeypatch, capsys
 ):
-    monkeypatch.setattr(inference, "LOCAL_MODEL", model_folder)
+    monkeypatch.setattr(inference, "SHIPPED", model_folder)
     assert inference.main([str(clip), "--json"]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["model"] == str(model_folder)
     assert json.loads(out)["label"] == "hear_low"
-    assert re.fullmatch(rf"note: {inference.HUB_MODEL}: the Hub cannot be reached .*with {model_folder}\n", err)
+    note = rf"note: {HUB_MODEL}: the Hub cannot be reached \(.*\), and no such folder; "
+    assert re.fullmatch(rf"{note}answering with {model_folder}\n", err)
 
 
 def test_the_published_model_is_the_default(inference, monkeypatch):
     asked = []
-    monkeypatch.setattr("speech_intent.predict.IntentClassifier.from_pretrained", lambda name, *_: asked.append(name))
+
+    def note(name, *options):
+        asked.append(name)
+
+    monkeypatch.setattr(IntentClassifier, "from_pretrained", note)
     inference.load_model(None)
-    assert asked == ["MuhammadIqbalBazmi/wav2vec2-base-intent-classification-ori"]
+    assert asked == [HUB_MODEL]
 
 
-@pytest.mark.parametrize("name", ["someone/some-model", "MuhammadIqbalBazmi/wav2vec2-base-intent-classification-ori"])
+@pytest.mark.parametrize("name", ["someone/some-model", HUB_MODEL])
 def test_a_named_model_is_never_replaced(inference, clip, model_folder, monkeypatch, capsys, name):
-    monkeypatch.setattr(inference, "LOCAL_MODEL", model_folder)
+    monkeypatch.setattr(inference, "SHIPPED", model_folder)
     assert inference.main([str(clip), "--model", name]) == 1
     out, err = capsys.readouterr()
     assert out == ""
@@ -212,33 +237,85 @@ def test_a_named_model_is_never_replaced(inference, clip, model_folder, monkeypa
 
 def test_a_broken_published_model_is_not_replaced_either(inference, clip, monkeypatch, capsys):
     def refuse(name, engine, parallel):
-        raise hub.ModelError(f"{name}: is not on the Hub; check the spelling")
+        raise ModelError(name, "is not on the Hub", "check the spelling")
 
-    monkeypatch.setattr("speech_intent.predict.IntentClassifier.from_pretrained", refuse)
+    monkeypatch.setattr(IntentClassifier, "from_pretrained", refuse)
     assert inference.main([str(clip)]) == 1
-    assert capsys.readouterr().err == f"error: {inference.HUB_MODEL}: is not on the Hub; check the spelling\n"
+    expected = f"error: {HUB_MODEL}: is not on the Hub; check the spelling\n"
+    assert capsys.readouterr().err == expected
 
 
-def test_the_program_keeps_stdout_to_answers_and_stderr_to_one_line_a_problem(clip, model_folder):
-    silent, cut, gone = (clip.parent / name for name in ("silent.wav", "cut.wav", "gone.wav"))
+def test_a_mistake_of_ours_keeps_its_traceback(inference, clip, monkeypatch):
+    def stumble(name, engine, parallel):
+        raise ValueError("a mistake of ours")
+
+    monkeypatch.setattr(IntentClassifier, "from_pretrained", stumble)
+    with pytest.raises(ValueError, match="a mistake of ours"):
+        inference.main([str(clip)])
+
+
+def test_stdout_has_the_answers_and_stderr_a_line_a_problem(clip, onnx_folder):
+    gone = clip.parent / "gone.wav"
+    silent = clip.parent / "silent.wav"
+    cut = clip.parent / "cut.wav"
     soundfile.write(silent, np.zeros(RATE), RATE)
     cut.write_bytes(clip.read_bytes()[:8_044])
-    command = [sys.executable, str(PROGRAM), *map(str, (gone, silent, clip, cut)), "--json"]
-    process = subprocess.run([*command, "--model", str(model_folder)], capture_output=True, text=True, cwd="/")
+    files = [gone, silent, clip, cut]
+    command = [sys.executable, PROGRAM, *files, "--json", "--model", onnx_folder]
+    process = subprocess.run(command, capture_output=True, text=True, cwd="/")
     assert process.returncode == 1
-    assert [json.loads(line)["file"] for line in process.stdout.splitlines()] == [str(silent), str(clip), str(cut)]
-    problems = ["error: {}: does not exist;", "warning: {}: is silent", "warning: {}: is shorter than its header says;"]
-    lines = sorted(process.stderr.splitlines(), key=lambda line: [name in line for name in ("gone", "silent", "cut")])
-    assert len(lines) == 3
-    for line, problem, path in zip(lines[::-1], problems, (gone, silent, cut), strict=True):
-        assert line.startswith(problem.format(path))
+    answered = [json.loads(line)["file"] for line in process.stdout.splitlines()]
+    assert answered == [str(silent), str(clip), str(cut)]
+    assert process.stderr.splitlines() == [
+        f"error: {gone}: does not exist; check the path",
+        f"warning: {silent}: is silent (peak 0.0e+00); its answer means nothing",
+        f"warning: {cut}: is shorter than its header says; what is there was used",
+    ]
+
+
+def test_a_warning_stands_before_the_answer_of_a_single_file(run, clip):
+    soundfile.write(clip, np.zeros(RATE), RATE)
+    status, out, err = run(clip)
+    assert (status, len(out.splitlines())) == (0, 4)
+    assert err == f"warning: {clip}: is silent (peak 0.0e+00); its answer means nothing\n"
 
 
 def test_below_the_threshold_the_answer_is_unknown(run, clip):
-    _, sure, _ = run(clip, "--json")
-    status, unsure, _ = run(clip, "--json", "--threshold", "1.01")
-    sure, unsure = json.loads(sure), json.loads(unsure)
-    assert status == 0 and unsure["label"] == "unknown" and unsure["guess"] == sure["label"]
-    assert unsure["score"] == sure["score"] and "guess" not in sure
+    sure = json.loads(run(clip, "--json", "--threshold", "0")[1])
+    status, out, _ = run(clip, "--json", "--threshold", "1.01")
+    unsure = json.loads(out)
+    assert status == 0
+    assert unsure == {
+        "file": str(clip),
+        "label": "unknown",
+        "guess": "hear_low",
+        **{name: value for name, value in sure.items() if name not in ("file", "label")},
+    }
+    assert list(unsure)[:3] == ["file", "label", "guess"]
     heading = "\n  unknown; its guesses:\n"
-    assert heading in run(clip, "--threshold", "1.01")[1] and heading not in run(clip, "--threshold", "0")[1]
+    assert heading in run(clip, "--threshold", "1.01")[1]
+    assert heading not in run(clip, "--threshold", "0")[1]
+
+
+def test_a_table_has_a_line_an_intent_whatever_its_name(inference):
+    ranked = (("a\nb", 0.75), ("longer", 0.25))
+    prediction = Prediction("a\nb", 0.75, ranked, 1.5)
+    assert inference.as_table("clip\n.wav", prediction, "m", 3).splitlines() == [
+        "clip\\n.wav  (1.50 s, m)",
+        f"  a\\nb     0.750  {'#' * 22}",
+        f"  longer   0.250  {'#' * 8}",
+    ]
+
+
+def test_an_exported_model_answers_without_torch_and_transformers(onnx_folder, clip):
+    program = "import runpy, sys\ndel sys.argv[0]\n"
+    program += "try:\n runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    program += "finally:\n print('loaded', *sys.modules)"
+    arguments = [PROGRAM, clip, "--json", "--model", onnx_folder]
+    command = [sys.executable, "-c", program, *arguments]
+    process = subprocess.run(command, capture_output=True, text=True, check=True)
+    answer, loaded = process.stdout.splitlines()
+    assert json.loads(answer)["engine"] == "onnx"
+    assert "openvino" in loaded.split()
+    heavy = {"torch", "transformers", "pandas", "datasets", "scipy", "sklearn", "matplotlib"}
+    assert not (heavy | {"huggingface_hub", "onnx"}) & set(loaded.split())

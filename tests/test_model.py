@@ -3,17 +3,21 @@ import json
 import numpy as np
 import pytest
 import torch
+from datasets import ClassLabel, Dataset, Features
 from transformers import AutoConfig, AutoModelForAudioClassification
 
-from speech_intent import data, features, model
-from speech_intent.hub import ModelError
-from speech_intent.recipes import Hyperparameters
+from speech_intent import model
+from speech_intent.errors import ModelError
 
 LABELS = ["book_now", "About_iQube", "battery"]  # in no alphabetical order
 
 
+def weights(classifier) -> dict[str, torch.nn.Parameter]:
+    return dict(classifier.model.named_parameters())
+
+
 def trainable(classifier) -> set[str]:
-    return {name for name, parameter in classifier.named_parameters() if parameter.requires_grad}
+    return {name for name, weight in weights(classifier).items() if weight.requires_grad}
 
 
 def is_head(name: str) -> bool:
@@ -21,9 +25,9 @@ def is_head(name: str) -> bool:
 
 
 def test_label_ids_are_integers_in_the_order_given_and_survive_saving(encoder, tmp_path):
-    classifier, _ = model.build_model(encoder, LABELS)
-    classifier.save_pretrained(tmp_path)
-    for config in (classifier.config, AutoConfig.from_pretrained(tmp_path)):
+    classifier = model.build_model(encoder, LABELS)
+    classifier.model.save_pretrained(tmp_path)
+    for config in (classifier.model.config, AutoConfig.from_pretrained(tmp_path)):
         assert config.id2label == {0: "book_now", 1: "About_iQube", 2: "battery"}
         assert config.label2id == {"book_now": 0, "About_iQube": 1, "battery": 2}
         assert config.num_labels == 3
@@ -31,30 +35,32 @@ def test_label_ids_are_integers_in_the_order_given_and_survive_saving(encoder, t
 
 
 def test_the_encoders_weights_are_kept_and_the_head_is_new(encoder):
-    classifier, extractor = model.build_model(encoder, LABELS)
+    classifier = model.build_model(encoder, LABELS)
     pretrained = AutoModelForAudioClassification.from_pretrained(encoder).state_dict()
-    for name, weight in classifier.state_dict().items():
+    for name, weight in classifier.model.state_dict().items():
         if not is_head(name):
             torch.testing.assert_close(weight, pretrained[name])
-    assert classifier.classifier.out_features == 3
-    assert extractor.sampling_rate == 16_000
+    assert classifier.model.classifier.out_features == 3
+    assert classifier.extractor.sampling_rate == 16_000
 
 
 def test_the_head_of_another_task_is_replaced(model_folder):
-    classifier, _ = model.build_model(model_folder, LABELS)
-    assert classifier.classifier.out_features == 3
-    assert list(classifier.config.id2label.values()) == LABELS
+    classifier = model.build_model(model_folder, LABELS)
+    assert classifier.model.classifier.out_features == 3
+    assert list(classifier.model.config.id2label.values()) == LABELS
 
 
 def test_the_small_random_encoder_has_at_most_6_million_parameters():
-    classifier, extractor = model.build_model("random", [f"intent {i}" for i in range(9)])
-    assert 1e6 < classifier.num_parameters() <= 6e6
-    assert extractor.sampling_rate == 16_000
+    classifier = model.build_model("random", [f"intent {i}" for i in range(9)])
+    assert 1e6 < classifier.model.num_parameters() <= 6e6
+    assert classifier.extractor.sampling_rate == 16_000
 
 
 def test_the_seed_decides_the_random_weights(encoders):
     def head(seed):
-        return model.build_model(encoders["wav2vec2_group"], LABELS, seed=seed)[0].classifier.weight
+        return model.build_model(
+            encoders["wav2vec2_group"], LABELS, seed=seed
+        ).model.classifier.weight
 
     torch.testing.assert_close(head(1), head(1), atol=0, rtol=0)
     assert not torch.equal(head(1), head(2))
@@ -62,11 +68,14 @@ def test_the_seed_decides_the_random_weights(encoders):
 
 @pytest.mark.parametrize("wanted", [True, False])
 def test_spec_augment_is_an_option(encoder, wanted):
-    assert model.build_model(encoder, LABELS, spec_augment=wanted)[0].config.apply_spec_augment is wanted
+    assert (
+        model.build_model(encoder, LABELS, spec_augment=wanted).model.config.apply_spec_augment
+        is wanted
+    )
 
 
 def test_freezing_nothing_trains_everything(encoder):
-    classifier, _ = model.build_model(encoder, LABELS)
+    classifier = model.build_model(encoder, LABELS)
     before = trainable(classifier)
     assert model.freeze(classifier, "none") == "none"
     assert trainable(classifier) == before
@@ -74,28 +83,30 @@ def test_freezing_nothing_trains_everything(encoder):
 
 
 def test_freezing_the_encoder_leaves_the_head(encoder):
-    classifier, _ = model.build_model(encoder, LABELS)
+    classifier = model.build_model(encoder, LABELS)
     assert model.freeze(classifier, "encoder") == "encoder"
-    assert trainable(classifier) == {name for name, _ in classifier.named_parameters() if is_head(name)} != set()
+    assert trainable(classifier) == set(filter(is_head, weights(classifier))) != set()
 
 
 @pytest.mark.parametrize("family", ["wav2vec2_group", "wav2vec2_layer", "wavlm", "hubert"])
 def test_freezing_features_freezes_the_convolutions_alone(encoders, family):
-    classifier, _ = model.build_model(encoders[family], LABELS)
+    classifier = model.build_model(encoders[family], LABELS)
     assert model.freeze(classifier, "features") == "features"
-    frozen = {name for name, _ in classifier.named_parameters()} - trainable(classifier)
-    assert frozen == {name for name, _ in classifier.named_parameters() if ".feature_extractor." in name} != set()
+    frozen = set(weights(classifier)) - trainable(classifier)
+    assert (
+        frozen == {name for name in weights(classifier) if ".feature_extractor." in name} != set()
+    )
 
 
 def test_auto_freezes_the_convolutions_of_pretrained_encoders_only(encoders):
-    classifier, _ = model.build_model(encoders["wav2vec2_group"], LABELS)
+    classifier = model.build_model(encoders["wav2vec2_group"], LABELS)
     assert model.freeze(classifier, "auto") == "features"
-    assert model.freeze(model.build_model("random", LABELS)[0], "auto") == "none"
+    assert model.freeze(model.build_model("random", LABELS), "auto") == "none"
 
 
 def test_what_knows_more_is_trained_more_gently(encoders, monkeypatch):
-    classifier, _ = model.build_model(encoders["wav2vec2_group"], LABELS)
-    assert model.usual_learning_rate(model.build_model("random", LABELS)[0]) == 1e-3
+    classifier = model.build_model(encoders["wav2vec2_group"], LABELS)
+    assert model.usual_learning_rate(model.build_model("random", LABELS)) == 1e-3
     assert model.usual_learning_rate(classifier) == 3e-4
     monkeypatch.setattr(model, "LARGE", 1)
     assert model.usual_learning_rate(classifier) == 5e-5
@@ -103,21 +114,67 @@ def test_what_knows_more_is_trained_more_gently(encoders, monkeypatch):
     assert model.usual_learning_rate(classifier) == 1e-3
 
 
-def test_the_frozen_head_gives_the_logits_of_the_whole_model(encoder, tone_folder):
-    classifier, extractor = model.build_model(encoder, LABELS)
-    model.freeze(classifier, "encoder")
-    table = data.load_data(tone_folder)[0]["validation"]
-    collator = features.Collator(extractor, classifier.config, Hyperparameters(), training=False)
-    pooled = model.pooled_outputs(classifier, table, collator)
-    assert pooled["labels"][:].tolist() == list(table["label"])
-    with torch.inference_mode():
-        head = model.FrozenHead(classifier).eval()(pooled["pooled"][:])["logits"].numpy()
-        whole = np.concatenate(
-            [classifier(**{k: v for k, v in collator([row]).items() if k != "labels"}).logits.numpy() for row in table]
-        )
-    np.testing.assert_allclose(head, whole, atol=1e-5)
-
-
 def test_an_encoder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ModelError, match="there is no such folder; check the path"):
         model.build_model(tmp_path / "gone", LABELS)
+
+
+def test_a_head_alone_is_trained_once_the_encoder_is_frozen(encoders):
+    classifier = model.build_model(encoders["whisper"], LABELS)
+    assert not classifier.trains_head_only
+    model.freeze(classifier, "encoder")
+    assert classifier.trains_head_only
+
+
+def test_any_classifier_of_transformers_can_be_frozen(encoders):
+    """Nothing is hidden on the model: one that was not made here does as well."""
+    loaded = AutoModelForAudioClassification.from_pretrained(encoders["wav2vec2_group"])
+    classifier = model.NewClassifier(loaded, extractor=None, pretrained=True)
+    assert model.freeze(classifier, "auto") == "features"
+    assert model.usual_learning_rate(classifier) == 3e-4
+
+
+# The loss
+
+
+def test_the_loss_is_the_cross_entropy_and_class_weights_follow_the_counts():
+    logits = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([0, 0, 1, 2, 3])
+    each = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+    label = ClassLabel(names=["a", "b", "c", "d"])
+    columns = {"label": [0, 0, 0, 0, 1, 2, 3]}
+    table = Dataset.from_dict(columns, features=Features({"label": label}))
+    plain = model.intent_loss(table, class_weights=False)
+    weighted = model.intent_loss(table, class_weights=True)
+    torch.testing.assert_close(plain({"logits": logits}, labels), each.mean())
+    shares = torch.tensor([7 / 16, 7 / 16, 7 / 4, 7 / 4, 7 / 4])
+    torch.testing.assert_close(weighted({"logits": logits}, labels), (shares * each).mean())
+    torch.testing.assert_close(plain({"logits": logits}, labels, 10), each.sum() / 10)
+
+
+# Calibration
+
+
+def test_dividing_the_head_by_the_temperature_scales_every_logit(encoders):
+    classifier = model.build_model(encoders["wav2vec2_layer"], LABELS).model
+    before = classifier.classifier.weight.detach().clone()
+    bias = torch.arange(3.0)
+    with torch.no_grad():
+        classifier.classifier.bias.copy_(bias)
+    logits = np.array([[9.0, 0, 0], [9.0, 0, 0], [0, 9.0, 0]])
+    model.calibrate(classifier, logits, np.array([0, 1, 1]), None)
+    temperature = classifier.config.calibration_temperature
+    assert temperature > 1.5  # one in three sure answers is wrong
+    torch.testing.assert_close(classifier.classifier.weight * temperature, before)
+    torch.testing.assert_close(classifier.classifier.bias * temperature, bias)
+    assert not hasattr(classifier.config, "rejection_threshold")
+
+
+def test_the_threshold_is_fitted_to_the_scaled_scores(encoders):
+    """Of four answers the surest three are right; 3 of 4 are 0.75, so 0.9 asks for the three."""
+    classifier = model.build_model(encoders["wav2vec2_layer"], LABELS).model
+    logits = np.array([[4.0, 0, 0], [0, 3.0, 0], [0, 0, 2.0], [1.0, 0, 0]])
+    model.calibrate(classifier, logits, np.array([0, 1, 2, 1]), 0.9)
+    scaled = logits / classifier.config.calibration_temperature
+    scores = (np.exp(scaled) / np.exp(scaled).sum(axis=1, keepdims=True)).max(axis=1)
+    assert classifier.config.rejection_threshold == pytest.approx(scores[2])

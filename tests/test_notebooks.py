@@ -1,4 +1,4 @@
-"""The three notebooks: they are tidy, and they run top to bottom on other data, each from what the one before left."""
+"""The three notebooks: they are tidy, and they run top to bottom on other data, in their order."""
 
 import json
 import os
@@ -20,7 +20,9 @@ NAMES = [
     "2.fine_tuning_speech_models_for_intent_classification.ipynb",
     "3.inference_and_performance_analysis.ipynb",
 ]
-ABSOLUTE = re.compile(r"(?<![\w.])/(?:home|root|work|workspace|tmp|opt|usr|mnt|Users|private)/|\b[A-Z]:\\")
+ABSOLUTE = re.compile(
+    r"(?<![\w.])/(?:home|root|work|workspace|tmp|opt|usr|mnt|Users|private)/|\b[A-Z]:\\"
+)
 SECONDS = 120  # a cell may take on a slow machine
 
 
@@ -47,7 +49,11 @@ def texts(notebook):
     for cell in notebook.cells:
         yield cell.source
         for output in cell.get("outputs", []):
-            data = {key: value for key, value in output.get("data", {}).items() if not key.startswith("image/")}
+            data = {
+                key: value
+                for key, value in output.get("data", {}).items()
+                if not key.startswith("image/")
+            }
             yield "\n".join([output.get("text", ""), *map(str, data.values())])
 
 
@@ -63,12 +69,16 @@ def test_is_valid_and_small(path, notebook):
 def test_opens_with_a_title_question_inputs_and_outputs(notebook):
     first = notebook.cells[0]
     assert first.cell_type == "markdown" and first.source.startswith("# ")
-    assert all(word in first.source for word in ("**Question.**", "**Inputs.**", "**Outputs.**", "minutes"))
+    assert all(
+        word in first.source for word in ("**Question.**", "**Inputs.**", "**Outputs.**", "minutes")
+    )
 
 
 def test_imports_come_first_then_the_only_parameters_cell(notebook):
     imports, parameters, *rest = code_cells(notebook)
-    assert all(line.startswith(("import ", "from ")) for line in imports.source.splitlines() if line)
+    assert all(
+        line.startswith(("import ", "from ")) for line in imports.source.splitlines() if line
+    )
     assert is_parameters(parameters) and "data = " in parameters.source
     assert not any(map(is_parameters, rest))
 
@@ -82,14 +92,16 @@ def test_every_code_cell_is_introduced_and_every_result_is_read(notebook):
 def test_cells_are_short(notebook):
     for i, cell in enumerate(code_cells(notebook)):
         limit = 15 if i < 2 else 10  # imports and parameters may be more
-        assert len([line for line in cell.source.splitlines() if line.strip()]) <= limit, cell.source
+        assert len([line for line in cell.source.splitlines() if line.strip()]) <= limit, (
+            cell.source
+        )
 
 
 def test_cells_hold_no_logic_and_no_shell(notebook):
     for cell in code_cells(notebook):
-        assert not re.search(r"^\s*(?:async\s+)?(?:def|class|while)\b|\blambda\b|^\s*[!%]", cell.source, re.M), (
-            cell.source
-        )
+        assert not re.search(
+            r"^\s*(?:async\s+)?(?:def|class|while)\b|\blambda\b|^\s*[!%]", cell.source, re.M
+        ), cell.source
         assert not re.search(r"notebook_login|push_to_hub|sys\.path", cell.source)
 
 
@@ -106,7 +118,9 @@ def test_outputs_are_clean(notebook):
     for output in [output for cell in code_cells(notebook) for output in cell.outputs]:
         assert output.output_type != "error"
         assert output.get("name") != "stderr"
-        assert not any("widget" in key or key.startswith("audio/") for key in output.get("data", {}))
+        assert not any(
+            "widget" in key or key.startswith("audio/") for key in output.get("data", {})
+        )
 
 
 def test_cells_were_executed_in_order_or_not_at_all(notebook):
@@ -127,19 +141,31 @@ def execute(name: str, **parameters):
     source = "\n".join(f"{key} = {value!r}" for key, value in parameters.items())
     notebook.cells.insert(tagged + 1, nbformat.v4.new_code_cell(source))
     client = NotebookClient(
-        notebook, timeout=SECONDS, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}
+        notebook,
+        timeout=SECONDS,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(FOLDER)}},
     )
     return client.execute()
 
 
 def pictures(notebook) -> int:
-    return sum("image/png" in output.get("data", {}) for cell in code_cells(notebook) for output in cell.outputs)
+    return sum(
+        "image/png" in output.get("data", {})
+        for cell in code_cells(notebook)
+        for output in cell.outputs
+    )
 
 
 def test_notebooks_run_in_order_on_a_folder_of_ones_own(tmp_path, write_folder, monkeypatch):
     monkeypatch.delenv("MPLBACKEND", raising=False)  # figures inline, as for a reader
     folder = write_folder(tmp_path / "my clips", 8, lambda _, i: {"speaker": f"speaker {i % 4}"})
-    data, run, tables, scores = str(folder), tmp_path / "run", tmp_path / "tables", tmp_path / "scores"
+    data, run, tables, scores = (
+        str(folder),
+        tmp_path / "run",
+        tmp_path / "tables",
+        tmp_path / "scores",
+    )
 
     first = execute(NAMES[0], data=data, output_dir=str(tables))
     table = pd.read_csv(tables / "metadata.csv")
@@ -151,16 +177,27 @@ def test_notebooks_run_in_order_on_a_folder_of_ones_own(tmp_path, write_folder, 
 
     second = execute(NAMES[1], data=data, epochs=1, output_dir=str(run))
     assert pictures(second) == 2
-    assert {path.name for path in run.iterdir()} >= {"model", "metrics.json", "predictions.csv", "training_log.csv"}
-    assert sorted(json.loads((run / "model" / "config.json").read_text())["label2id"]) == sorted(TONES)
+    assert {path.name for path in run.iterdir()} >= {
+        "model",
+        "metrics.json",
+        "predictions.csv",
+        "training_log.csv",
+    }
+    assert sorted(json.loads((run / "model" / "config.json").read_text())["label2id"]) == sorted(
+        TONES
+    )
     trained = json.loads((run / "metrics.json").read_text())
     assert trained["n"] == (table["split"] == "test").sum()
 
-    third = execute(NAMES[2], data=data, model=os.path.relpath(run / "model", FOLDER), output_dir=str(scores))
+    third = execute(
+        NAMES[2], data=data, model=os.path.relpath(run / "model", FOLDER), output_dir=str(scores)
+    )
     assert pictures(third) == 4
     scored = json.loads((scores / "metrics.json").read_text())
     assert {key: scored[key] for key in ("n", "correct", "confusion")} == {
         key: trained[key] for key in ("n", "correct", "confusion")
     }
     predicted = pd.read_csv(scores / "predictions.csv")
-    assert sorted(predicted["file_name"]) == sorted(table.loc[table["split"] == "test", "file_name"])
+    assert sorted(predicted["file_name"]) == sorted(
+        table.loc[table["split"] == "test", "file_name"]
+    )

@@ -1,320 +1,224 @@
-"""Each recipe on data of its schema and a checkpoint of its architecture, over HTTP from a local Hub and back."""
+"""Recipes, what is given in their place, and numbers that cannot be."""
 
-import contextlib
-import json
-import os
-import pickle
-import shutil
-import socket
-import subprocess
-import sys
-import threading
+import math
+from dataclasses import FrozenInstanceError, asdict, fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import write_csv
 
-from speech_intent import data, publish, recipes, train
-from speech_intent.recipes import RECIPES, Hyperparameters
-from speech_intent.tables import DataError, read_table
+from speech_intent import data, folders
+from speech_intent.errors import DataError, UserError
+from speech_intent.recipes import PLAIN, RECIPES, Hyperparameters, Recipe, resolve
 
-TESTS = Path(__file__).resolve().parent
-SKIT_INTENTS = RECIPES["skit-s2i"].intents
+SKIT = RECIPES["skit-s2i"]
 
-
-class LocalHub:
-    """A stand-in for the Hub in a process of its own, and its users, each in another."""
-
-    def __init__(self, root: Path):
-        self.root = root
-        command = [sys.executable, TESTS / "local_hub.py", "--root", root / "hub"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        self.address = self.process.stdout.readline().strip()
-
-    def run(self, *command, cache: str = "cache", **env) -> subprocess.CompletedProcess:
-        """Run a Python program as a user of this Hub, with a cache of its own name."""
-        ours = {"HF_ENDPOINT": self.address, "HF_TOKEN": "hf_local_test", "HF_HUB_DISABLE_XET": "1"}
-        ours |= {
-            "HF_HOME": str(self.root / cache),
-            "HF_HUB_OFFLINE": "0",
-            "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]),
-        }
-        environment = {key: value for key, value in (os.environ | ours | env).items() if value is not None}
-        command = [sys.executable, *map(str, command)]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, cwd=TESTS.parent, timeout=300)
-
-    def client(self, *command, **options) -> str:
-        process = self.run(TESTS / "hub_client.py", *command, **options)
-        assert process.returncode == 0, process.stderr
-        return process.stdout
-
-
-@pytest.fixture(scope="session")
-def hub(tmp_path_factory):
-    hub = LocalHub(tmp_path_factory.mktemp("local-hub"))
-    hub.client("make_datasets", hub.root / "data")
-    hub.client("make_encoders", hub.root / "encoders")
-    yield hub
-    hub.process.terminate()
-    hub.process.wait()
-
-
-ROUND_TRIPS = ["scooter", "minds14", "minds14-tutorial", "minds14-whisper", "skit-s2i"]
-
-
-@pytest.fixture(scope="session")
-def round_trip(hub):
-    """The outcome of a recipe from data to the published model and back, computed once."""
-    outcomes = {}
-
-    def of(name: str) -> dict:
-        if name not in outcomes:
-            outcomes[name] = json.loads(hub.client("round_trip", name, hub.root / "runs").splitlines()[-1])
-        return outcomes[name]
-
-    return of
-
-
-@pytest.mark.parametrize("name", ROUND_TRIPS)
-def test_a_recipe_goes_from_its_data_to_the_hub_and_back(round_trip, name):
-    outcome, recipe = round_trip(name), RECIPES[name]
-    assert outcome["same"] and outcome["difference"] <= 1e-6 and outcome["pipeline"] <= 1e-4
-    assert outcome["base_model"] == recipe.encoder and outcome["datasets"] == [recipe.data]
-    assert outcome["card_accuracy"] == pytest.approx(outcome["results"]["accuracy"])
-    assert len(outcome["card_metrics"]) == 10
-    assert outcome["results"]["data"] == recipe.data and outcome["results"]["config"] == recipe.config
-    expected = recipe.numbers | {"epochs": 1}
-    assert {key: outcome["hyperparameters"][key] for key in expected} == expected
-    assert {"model", "metrics.json", "predictions.csv", "validation.png", "training_curves.png"} <= set(
-        outcome["files"]
-    )
-
-
-def test_splits_are_those_of_the_seeds(round_trip):
-    assert round_trip("scooter")["results"]["split"].startswith("test (stratified by clip 30 %")
-    assert round_trip("minds14")["results"]["split"].startswith("test (stratified by clip 20 %")
-    split = "given; validation stratified by clip 10 %, seed 0 of train"  # Skit-S2I's speakers are on both sides
-    split += "; WARNING: test shares 3 of 3 speakers with train"
-    assert round_trip("skit-s2i")["results"]["split"] == f"test ({split})"
-    assert round_trip("skit-s2i")["results"]["n"] == 42
-    assert set(round_trip("skit-s2i")["results"]["per_class"]) == set(SKIT_INTENTS)
-
-
-def test_a_published_model_answers_offline_from_the_cache(hub, round_trip):
-    round_trip("scooter")
-    clip = hub.root / "runs" / "scooter" / "clip.wav"
-    command = ["inference.py", clip, "--model", "tester/scooter", "--json"]
-    answers = [
-        hub.run(*command, cache="fresh"),
-        hub.run(*command, cache="fresh", HF_HUB_OFFLINE="1"),
-        hub.run(*command, cache="fresh", HF_ENDPOINT="http://127.0.0.1:9"),
-        hub.run("inference.py", clip, "--model", hub.root / "runs" / "scooter" / "model", "--json"),
-    ]
-    assert [answer.returncode for answer in answers] == [0] * 4, answers[0].stderr
-    first, *others = ({row["label"]: row["score"] for row in json.loads(answer.stdout)["scores"]} for answer in answers)
-    for other in others:
-        assert other == pytest.approx(first, abs=1e-6)
+# Numbers
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("name", "possible", "impossible"),
     [
-        (["--recipe", "scooter", "--intent-column", "labels"], "it has audio, label"),
-        (["--recipe", "scooter", "--audio-column", "label"], "holds no audio; there are audio (Audio), label (Value)"),
-        (["--recipe", "minds14", "--config", "xx-XX"], "it has no configuration 'xx-XX'; there are all, en-US"),
-        (["--data", "tester/unlabelled"], "train/00002: its intent is empty"),
-        (["--data", "tester/untested"], 'a split has no rows (Instruction "test" corresponds to no data!)'),
-        (["--data", "nobody/nothing"], "it is no folder, and not on the Hub, or private; check the spelling"),
+        ("epochs", [None, 0.5, 3], [0, -1, math.nan, math.inf]),
+        ("steps", [1, np.int64(600)], [0, -5, 1.5]),
+        ("learning_rate", [None, 1e-5], [0, -1e-3, math.nan]),
+        ("batch_size", [1], [0, 2.0]),
+        ("gradient_accumulation_steps", [1, 4], [0, 0.5]),
+        ("warmup", [0, 0.1, 0.99], [1, 5.0, -0.1, math.nan]),
+        ("schedule", ["linear", "cosine"], ["constant", ""]),
+        ("weight_decay", [0, 0.01], [-1, math.nan, math.inf]),
+        ("max_grad_norm", [0, 1.0], [-1.0, math.nan]),
+        ("max_seconds", [0.5, 15], [0, -1, math.nan, math.inf]),
+        ("metric", ["f1_macro", "f1_micro", "f1_weighted", "accuracy"], ["loss"]),
+        ("patience", [1], [0, 1.5]),
+        ("freeze", ["auto", "none", "features", "encoder"], ["banana"]),
+        ("target_precision", [None, 0.9, 1], [0, 90, -0.5, math.nan]),
+        ("seed", [0, 2**32 - 1], [-1, 2**32, 0.5]),
     ],
 )
-def test_what_is_wrong_with_a_hub_dataset_is_said(hub, tmp_path, options, words):
-    process = hub.run("-m", "speech_intent.train", *options, "--output-dir", tmp_path / "out")
-    assert process.returncode == 1 and "\nerror: " in "\n" + process.stderr and words in process.stderr
-    assert "Traceback" not in process.stderr and not (tmp_path / "out").exists()
+def test_every_number_is_checked(name, possible, impossible):
+    for value in possible:
+        assert getattr(Hyperparameters(**{name: value}), name) == value
+    for value in impossible:
+        with pytest.raises(UserError) as error:
+            Hyperparameters(**{name: value})
+        assert error.value.name == name
+        assert error.value.problem == f"{value!r} cannot be"
 
 
-def test_a_dataset_out_of_reach_says_what_to_do(hub, tmp_path):
-    command = ["-m", "speech_intent.train", "--recipe", "minds14", "--output-dir", tmp_path / "out"]
-    process = hub.run(*command, cache="empty", HF_HUB_OFFLINE="1")
-    assert process.returncode == 1 and "put its clips into a folder with a metadata.csv" in process.stderr
-    assert "Traceback" not in process.stderr
-
-
-@pytest.mark.parametrize(
-    ("token", "words"),
-    [(None, "there is no token; log in with `hf auth login`"), ("hf_wrong", "the Hub does not know this token")],
-)
-def test_publishing_without_the_right_token_is_refused(hub, model_folder, token, words):
-    process = hub.run("-m", "speech_intent.publish", model_folder, "tester/refused", cache="none", HF_TOKEN=token)
-    assert process.returncode == 1 and words in process.stderr and "hf_wrong" not in process.stderr
-    assert "Traceback" not in process.stderr
-
-
-def test_publishing_without_a_connection_is_refused(hub, model_folder):
-    process = hub.run("-m", "speech_intent.publish", model_folder, "tester/far", HF_ENDPOINT="http://127.0.0.1:9")
-    assert process.returncode == 1 and "the upload failed (" in process.stderr and "Traceback" not in process.stderr
-
-
-def test_a_repository_without_weights_and_one_that_is_not_there(hub, model_folder, tmp_path):
-    folder = shutil.copytree(model_folder, tmp_path / "weightless")
-    (folder / "model.safetensors").unlink()
-    hub.client("put", "tester/weightless", folder)
-    clip = sorted((TESTS.parent / "dataset" / "audio").iterdir())[0]
-    for name, words in (("tester/weightless", "has no model.safetensors"), ("tester/none", "is not on the Hub, or is")):
-        process = hub.run("inference.py", clip, "--model", name, cache="weightless")
-        assert process.returncode == 1 and words in process.stderr and "Traceback" not in process.stderr
-
-
-def test_publishing_without_figures_needs_to_be_asked_for(hub, model_folder, tmp_path):
-    folder = shutil.copytree(model_folder, tmp_path / "model")
-    (folder / "metrics.json").unlink()
-    process = hub.run("-m", "speech_intent.publish", folder, "tester/unscored")
-    assert process.returncode == 1 and "--without-results" in process.stderr
-    process = hub.run("-m", "speech_intent.publish", folder, "tester/unscored", "--without-results", "--private")
-    assert process.returncode == 0, process.stderr
-
-
-def test_a_published_data_folder_is_read_back(hub, tone_folder, tmp_path):
-    process = hub.run("-m", "speech_intent.publish", tone_folder, "tester/tones", "--dataset")
-    assert process.returncode == 0, process.stderr
-    script = (
-        "import sys, huggingface_hub as h; h.snapshot_download(sys.argv[1], repo_type='dataset', local_dir=sys.argv[2])"
+def test_a_refusal_says_what_can_be():
+    with pytest.raises(UserError) as error:
+        Hyperparameters(freeze="banana")
+    assert str(error.value) == (
+        "freeze: 'banana' cannot be; choose auto, none, features or encoder"
     )
-    assert hub.run("-c", script, "tester/tones", tmp_path).returncode == 0
-    assert read_table(tmp_path).equals(read_table(tone_folder))
+    with pytest.raises(UserError, match=r"above 0, at most 1$"):
+        Hyperparameters(target_precision=90)
+
+
+@pytest.mark.parametrize("name", ["test_share", "validation_share"])
+@pytest.mark.parametrize("share", [0, 1, -0.1, 30, math.nan])
+def test_a_share_of_the_clips_is_neither_none_nor_all(name, share):
+    with pytest.raises(UserError) as error:
+        Recipe(**{name: share})
+    assert error.value.name == name
+
+
+def test_every_number_says_what_it_is_for():
+    for number in fields(Hyperparameters):
+        assert number.metadata["help"]  # `train --help` prints it
+
+
+def test_recipes_and_numbers_cannot_be_changed():
+    with pytest.raises(FrozenInstanceError):
+        PLAIN.data = "other"
+    with pytest.raises(FrozenInstanceError):
+        PLAIN.numbers.seed = 1
+
+
+# The published systems
+
+DEFAULT = asdict(Hyperparameters())
+PUBLISHED = {
+    "bundled": {},
+    "scooter": {
+        "epochs": 45,
+        "patience": 45,
+        "metric": "accuracy",
+        "learning_rate": 3e-5,
+        "batch_size": 1,
+        "gradient_accumulation_steps": 4,
+    },
+    "minds14": {"steps": 1000, "learning_rate": 5e-5},
+    "minds14-tutorial": {
+        "epochs": 10,
+        "patience": 10,
+        "metric": "accuracy",
+        "learning_rate": 3e-5,
+        "batch_size": 32,
+        "gradient_accumulation_steps": 4,
+        "max_seconds": 1.0,
+        "augment": False,
+    },
+    "minds14-whisper": {
+        "epochs": 3,
+        "batch_size": 1,
+        "learning_rate": 1e-5,
+        "schedule": "cosine",
+        "weight_decay": 0.0,
+        "max_grad_norm": 0.0,
+    },
+    "skit-s2i": {"epochs": 5},
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_differs_from_the_defaults_in_what_was_published(name):
+    assert asdict(RECIPES[name].numbers) == DEFAULT | PUBLISHED[name]
+
+
+def test_the_recipes_name_their_data():
+    assert {name: (recipe.data, recipe.config) for name, recipe in RECIPES.items()} == {
+        "bundled": ("bundled", None),
+        "scooter": ("MuhammadIqbalBazmi/intent-dataset", None),
+        "minds14": ("PolyAI/minds14", "en-US"),
+        "minds14-tutorial": ("PolyAI/minds14", "en-US"),
+        "minds14-whisper": ("PolyAI/minds14", "en-US"),
+        "skit-s2i": ("skit-ai/skit-s2i", None),
+    }
+    assert RECIPES["scooter"].test_share == 0.3
+    assert RECIPES["minds14"].test_share == 0.2
+    assert SKIT.validation_share == 0.1
+    assert (len(SKIT.intents), SKIT.intents[0], SKIT.intents[13]) == (14, "branch_address", "lost")
+
+
+# What is given in a recipe's place
+
+
+def test_nothing_given_is_the_bundled_recipe():
+    assert resolve() == RECIPES["bundled"]
+    assert resolve("minds14", data=None, epochs=None, seed=None) == RECIPES["minds14"]
+
+
+def test_what_is_given_wins_and_the_rest_stays():
+    recipe = resolve("minds14-whisper", config="de-DE", learning_rate=1e-3, seed=7)
+    expected = DEFAULT | PUBLISHED["minds14-whisper"] | {"learning_rate": 1e-3, "seed": 7}
+    assert asdict(recipe.numbers) == expected
+    assert (recipe.data, recipe.config) == ("PolyAI/minds14", "de-DE")
+    assert recipe.encoder == "openai/whisper-base.en"
+    assert RECIPES["minds14-whisper"].config == "en-US"
+
+
+def test_zero_and_false_are_given():
+    recipe = resolve(weight_decay=0, augment=False, by_speaker=False)
+    assert recipe.numbers.weight_decay == 0
+    assert not recipe.numbers.augment
+    assert not recipe.by_speaker
+
+
+def test_folders_may_be_paths():
+    recipe = resolve(data=Path("a") / "b", encoder=Path("c"))
+    assert (recipe.data, recipe.encoder) == ("a/b", "c")
+
+
+def test_a_note_is_about_the_recipes_own_data():
+    assert RECIPES["bundled"].note == "The bundled speech is synthetic."
+    assert resolve(data="elsewhere").note == ""
+    assert resolve(data="elsewhere", note="Ours.").note == "Ours."
+    assert resolve(epochs=1).note == RECIPES["bundled"].note
+
+
+def test_another_seed_changes_nothing_else():
+    recipe = RECIPES["scooter"].with_seed(5)
+    assert asdict(recipe.numbers) == DEFAULT | PUBLISHED["scooter"] | {"seed": 5}
+    assert recipe.with_seed(0) == RECIPES["scooter"]
+
+
+def test_a_recipe_that_there_is_not():
+    with pytest.raises(UserError) as error:
+        resolve("minds15")
+    assert error.value.name == "minds15"
+    assert error.value.reason.endswith("minds14-tutorial, minds14-whisper or skit-s2i")
+
+
+def test_what_is_given_is_checked_too():
+    with pytest.raises(UserError, match=r"^batch_size: 0 cannot be; "):
+        resolve("minds14", batch_size=0)
+    with pytest.raises(TypeError, match="epoch"):  # a mistake of ours
+        resolve("minds14", epoch=3)
+
+
+# The schema of Skit-S2I as CSV files
 
 
 def test_the_csv_release_of_skit_s2i(tmp_path, write_folder):
     """Its columns and its numbered intents, with a semicolon as the separator for once."""
-    source = write_folder(tmp_path / "skit", 6, lambda intent, i: {})
+    source = write_folder(tmp_path / "skit", 6, seconds=0.1)
     clips = sorted((source / "clips").iterdir())
     (source / "metadata.csv").unlink()
     for split, part in (("train", slice(0, 4)), ("test", slice(4, 6))):
         rows = [
-            {"id": i, "intent_class": k, "template": "x", "audio_path": f"clips/{path.name}", "speaker_id": 1}
+            {
+                "id": i,
+                "intent_class": k,
+                "template": "x",
+                "audio_path": f"clips/{path.name}",
+                "speaker_id": 1,
+            }
             for k in range(4)
             for i, path in enumerate(clips[6 * k : 6 * k + 6][part])
         ]
         write_csv(source / f"{split}.csv", rows)
-        text = (source / f"{split}.csv").read_text()
-        (source / f"{split}.csv").write_text(text.replace(",", ";") if split == "test" else text)
-    splits, _ = data.load_data(source, recipe=RECIPES["skit-s2i"])
-    assert splits["train"].features["label"].names == sorted(SKIT_INTENTS[:4])
-    assert len(splits["test"]) == 8 and set(splits["test"]["speaker"]) == {"1"}
+    text = (source / "test.csv").read_text()
+    (source / "test.csv").write_text(text.replace(",", ";"))
+    tables = data.load_data(resolve("skit-s2i", data=source)).tables
+    assert tables["train"].features["label"].names == sorted(SKIT.intents[:4])
+    assert len(tables["test"]) == 8
+    assert set(tables["test"]["speaker"]) == {"1"}
 
 
 def test_an_intent_number_without_a_name_is_refused(tmp_path, write_folder):
-    folder = write_folder(tmp_path / "data", 2, lambda intent, i: {"intent": "14"})
-    with pytest.raises(DataError, match="the intents \\[14\\] are unknown; they run from 0 to 13"):
-        read_table(folder, RECIPES["skit-s2i"])
-
-
-def test_every_recipe_has_numbers_that_can_be():
-    for recipe in RECIPES.values():
-        assert isinstance(recipes.hyperparameters(recipe), Hyperparameters)
-    assert recipes.hyperparameters(RECIPES["scooter"], epochs=2, seed=None).epochs == 2
-
-
-def test_options_win_over_the_recipe(capsys, monkeypatch, tmp_path):
-    seen = {}
-    monkeypatch.setattr(train, "run", lambda **options: seen.update(options) or {})
-    command = [
-        "--recipe",
-        "minds14-whisper",
-        "--learning-rate",
-        "1e-3",
-        "--config",
-        "de-DE",
-        "--output-dir",
-        str(tmp_path),
-    ]
-    assert train.main(command) == 0
-    assert seen["numbers"].learning_rate == 1e-3 and seen["numbers"].schedule == "cosine"
-    assert seen["recipe"].config == "de-DE" and seen["encoder"] == "openai/whisper-base.en"
-
-
-def test_several_encoders_are_compared_in_one_table(tone_folder, encoders, tmp_path, capsys):
-    names = [str(encoders[name]) for name in ("wav2vec2_group", "whisper")]
-    command = ["--data", str(tone_folder), "--encoder", *names, "--epochs", "1", "--output-dir", str(tmp_path / "out")]
-    assert train.main(command) == 0
-    assert (tmp_path / "out" / "comparison.csv").exists()
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[-2:]] == names
-
-
-class Cutter(threading.Thread):
-    """A way to the Hub that breaks off the first connection over which more than `limit` bytes are sent."""
-
-    def __init__(self, address: str, limit: int):
-        super().__init__(daemon=True)
-        self.there, self.limit, self.cuts = int(address.rsplit(":", 1)[1]), limit, 0
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
-
-    def run(self):
-        while True:
-            client, _ = self.listener.accept()
-            server = socket.create_connection(("127.0.0.1", self.there))
-            threading.Thread(target=self.forward, args=(client, server, True), daemon=True).start()
-            threading.Thread(target=self.forward, args=(server, client, False), daemon=True).start()
-
-    def forward(self, source, target, counted):
-        n_bytes = 0
-        with contextlib.suppress(OSError):
-            while data := source.recv(4096):
-                n_bytes += len(data)
-                if counted and self.cuts == 0 and n_bytes > self.limit:
-                    self.cuts += 1
-                    source.close()
-                    break
-                target.sendall(data)
-        with contextlib.suppress(OSError):
-            target.shutdown(socket.SHUT_RDWR)
-
-
-def test_an_upload_that_breaks_off_shows_nothing_and_can_be_repeated(hub, model_folder):
-    before = {path.name: path.read_bytes() for path in model_folder.iterdir()}
-    cutter = Cutter(hub.address, 30_000)
-    cutter.start()
-    command = ["-m", "speech_intent.publish", model_folder, "tester/broken-off"]
-    script = "import json, huggingface_hub as h; print(json.dumps(h.HfApi().list_repo_files('tester/broken-off')))"
-    listing = ["-c", script]
-    first = hub.run(*command, HF_ENDPOINT=cutter.address)
-    if first.returncode:  # else the client's own second try got through
-        assert "run it again" in first.stderr and "Traceback" not in first.stderr
-        assert "config.json" not in hub.run(*listing).stdout
-    assert cutter.cuts == 1
-    assert hub.run(*command).returncode == 0
-    assert {"config.json", "model.safetensors", "README.md"} <= set(json.loads(hub.run(*listing).stdout))
-    assert {path.name: path.read_bytes() for path in model_folder.iterdir()} == before
-
-
-def test_pickled_weights_are_read_without_running_code(hub, model_folder, tmp_path):
-    import safetensors.torch
-    import torch
-
-    folder = shutil.copytree(model_folder, tmp_path / "pickled")
-    torch.save(safetensors.torch.load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
-    (folder / "model.safetensors").unlink()
-    hub.client("put", "tester/pickled", folder)
-    clip = sorted((TESTS.parent / "dataset" / "audio").iterdir())[0]
-    process = hub.run("inference.py", clip, "--model", "tester/pickled", "--json", cache="pickles")
-    assert process.returncode == 0, process.stderr
-    assert process.stderr.count("warning: ") == 1 and "its weights are a pickle" in process.stderr
-    (folder / "pytorch_model.bin").write_bytes(pickle.dumps({"weight": Path("/")}))
-    process = hub.run("inference.py", clip, "--model", folder, "--json")
-    assert process.returncode == 1 and "cannot be loaded" in process.stderr and "Traceback" not in process.stderr
-
-
-def test_publishing_under_a_name_of_others_is_refused(model_folder, monkeypatch, capsys):
-    import huggingface_hub
-    from huggingface_hub.utils import HfHubHTTPError, httpx
-
-    def forbidden(*args, **kwargs):
-        request = httpx.Request("POST", "http://127.0.0.1")
-        raise HfHubHTTPError("403 Forbidden", response=httpx.Response(403, request=request))
-
-    monkeypatch.setattr(huggingface_hub, "get_token", lambda: "hf_secret")
-    monkeypatch.setattr(huggingface_hub.HfApi, "create_repo", forbidden)
-    assert publish.main([str(model_folder), "somebody/else"]) == 1
-    message = capsys.readouterr().err
-    assert "no right to write there" in message and "hf_secret" not in message
+    folder = write_folder(tmp_path / "data", 2, lambda intent, i: {"intent": "14"}, seconds=0.05)
+    with pytest.raises(DataError, match=r"the intents \[14\] are unknown; they run from 0 to 13"):
+        folders.read_table(folder, SKIT)

@@ -1,15 +1,28 @@
-"""Spoken intent classification straight from audio: a waveform in, an intent out, no transcription in between."""
+"""Spoken intent classification straight from audio: a waveform in, an intent out.
+
+Nothing is transcribed in between.
+"""
 
 import importlib
+from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["AudioError", "IntentClassifier", "ModelError", "Prediction"]
+__all__ = ["AudioError", "IntentClassifier", "ModelError", "Prediction", "UserError"]
 
-_HOME = {"AudioError": "audio", "IntentClassifier": "predict", "ModelError": "predict", "Prediction": "predict"}
+_MODULES = {
+    "AudioError": "errors",
+    "IntentClassifier": "predict",
+    "ModelError": "errors",
+    "Prediction": "predict",
+    "UserError": "errors",
+}
 
 
-def __getattr__(name: str):
-    """Import a public name when it is first used, so that `import speech_intent` loads neither torch nor NumPy."""
-    if name not in _HOME:
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used.
+
+    `import speech_intent` then loads neither torch nor NumPy.
+    """
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

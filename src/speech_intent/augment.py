@@ -6,8 +6,11 @@ import torch
 import torchaudio.functional as F
 from torchaudio.transforms import Speed
 
+from . import signals
+
 SPEEDS = (0.9, 0.95, 1.0, 1.05, 1.1)  # pitch goes with it, as with another speaker (Ko et al. 2015)
 NOISE_SHARE = 0.5
+NOISE_CUTOFF = (500.0, 7000.0)  # Hz
 NOISE_SNR = (5.0, 30.0)  # dB
 LEVEL = (-12.0, 6.0)  # dB
 
@@ -20,17 +23,19 @@ def _speed(sampling_rate: int, factor: float) -> Speed:
 def augment(waveform: torch.Tensor, sampling_rate: int) -> torch.Tensor:
     """Change the speed, add coloured noise to half of the clips, and change the level.
 
-    Takes float32, (n_samples,), and gives (n_samples / speed,). Draws from torch's global generator, so that the
-    Trainer's seed and checkpoints cover it.
+    Takes float32, (n_samples,), and gives (n_samples / speed,). Draws from torch's global
+    generator, so that the Trainer's seed and checkpoints cover it.
     """
     factor = SPEEDS[int(torch.randint(len(SPEEDS), ()))]
     if factor != 1.0:
         waveform, _ = _speed(sampling_rate, factor)(waveform)
     if torch.rand(()) < NOISE_SHARE and waveform.any():
-        noise = F.lowpass_biquad(torch.randn_like(waveform), sampling_rate, float(_between(500.0, 7000.0)))
-        waveform = F.add_noise(waveform, noise, _between(*NOISE_SNR))
-    return F.gain(waveform, float(_between(*LEVEL)))
+        white = torch.randn_like(waveform)
+        noise = signals.low_pass(white, sampling_rate, float(_between(NOISE_CUTOFF)))
+        waveform = F.add_noise(waveform, noise, _between(NOISE_SNR))
+    return F.gain(waveform, float(_between(LEVEL)))
 
 
-def _between(low: float, high: float) -> torch.Tensor:
+def _between(bounds: tuple[float, float]) -> torch.Tensor:
+    low, high = bounds
     return low + (high - low) * torch.rand(())

@@ -1,50 +1,46 @@
-"""Clean clips made harder, to see where a model fails: noise, a telephone line, a room. Not used in training."""
+"""Clean clips made harder, to see where a model fails. Not used in training."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
-import soxr
+
+from . import signals
 
 SNRS = (20, 10, 5, 0)  # dB, over the whole clip
+NOISES = {"white": signals.white_noise, "pink": signals.pink_noise}
+
+Change = Callable[[np.ndarray, int, int], np.ndarray]
 
 
-def conditions() -> dict[str, Callable[[np.ndarray, int, int], np.ndarray]]:
-    """Name the conditions: functions of waveform (n_samples,), sampling rate in Hz and seed that give (n_samples,)."""
-    made: dict[str, Callable] = {"clean": lambda waveform, rate, seed: waveform}
-    for kind in ("white", "pink"):
+def conditions() -> dict[str, Change]:
+    """Name the conditions: functions of waveform (n_samples,), sampling rate in Hz and seed.
+
+    Each gives float32, (n_samples,).
+    """
+    changes: dict[str, Change] = {"clean": _clean}
+    for kind in NOISES:
         for snr in SNRS:
-            name = f"{kind} noise {snr} dB"
-            made[name] = lambda waveform, rate, seed, kind=kind, snr=snr: add_noise(waveform, kind, snr, seed)
-    return made | {"telephone": telephone, "room": room}
+            changes[f"{kind} noise {snr} dB"] = partial(_with_noise, kind, snr)
+    changes["telephone"] = _on_a_telephone
+    changes["room"] = _in_a_room
+    return changes
 
 
-def add_noise(waveform: np.ndarray, kind: str, snr: float, seed: int) -> np.ndarray:
-    """Add white noise, or pink (power falls as 1 / frequency, as in rooms and traffic), `snr` dB below the clip."""
-    noise = np.random.default_rng(seed).standard_normal(len(waveform))
-    if kind == "pink":
-        spectrum = np.fft.rfft(noise)
-        noise = np.fft.irfft(spectrum / np.sqrt(np.arange(1, len(spectrum) + 1)), len(noise))
-    power = np.mean(waveform.astype(np.float64) ** 2) / max(np.mean(noise**2), 1e-12)
-    return (waveform + noise * np.sqrt(power / 10 ** (snr / 10))).astype(np.float32)
+def _clean(waveform: np.ndarray, sampling_rate: int, seed: int) -> np.ndarray:
+    return waveform
 
 
-def telephone(waveform: np.ndarray, rate: int, seed: int) -> np.ndarray:
-    """Pass 300 to 3,400 Hz at 8 kHz in 8-bit mu-law (ITU-T G.711), and come back to `rate`."""
-    narrow = soxr.resample(waveform, rate, 8_000)
-    spectrum, frequencies = np.fft.rfft(narrow), np.fft.rfftfreq(len(narrow), 1 / 8_000)
-    narrow = np.fft.irfft(spectrum * ((frequencies > 300) & (frequencies < 3_400)), len(narrow))
-    peak = max(float(np.abs(narrow).max(initial=0.0)), 1e-9)
-    codes = np.round(127 * np.sign(narrow) * np.log1p(255 * np.abs(narrow) / peak) / np.log(256))
-    narrow = peak * np.sign(codes) * np.expm1(np.abs(codes) / 127 * np.log(256)) / 255
-    wide = soxr.resample(narrow.astype(np.float32), 8_000, rate)
-    return np.resize(np.pad(wide, (0, max(0, len(waveform) - len(wide)))), len(waveform))
+def _with_noise(
+    kind: str, snr: float, waveform: np.ndarray, sampling_rate: int, seed: int
+) -> np.ndarray:
+    noise = NOISES[kind](len(waveform), np.random.default_rng(seed))
+    return signals.add_noise(waveform, noise, snr)
 
 
-def room(waveform: np.ndarray, rate: int, seed: int, decay_seconds: float = 0.5) -> np.ndarray:
-    """Add the echoes of a room: noise that falls by 60 dB in half a second, as strong in all as the direct sound."""
-    from scipy.signal import fftconvolve
+def _on_a_telephone(waveform: np.ndarray, sampling_rate: int, seed: int) -> np.ndarray:
+    return signals.telephone(waveform, sampling_rate)
 
-    t = np.arange(int(decay_seconds * rate)) / rate
-    echo = np.random.default_rng(seed).standard_normal(len(t)) * 10 ** (-3 * t / decay_seconds)
-    echo[0] = np.sqrt(np.sum(echo[1:] ** 2))
-    return fftconvolve(waveform, echo / echo[0])[: len(waveform)].astype(np.float32)
+
+def _in_a_room(waveform: np.ndarray, sampling_rate: int, seed: int) -> np.ndarray:
+    return signals.room(waveform, sampling_rate, np.random.default_rng(seed))

@@ -1,140 +1,161 @@
 """A speech encoder with a fresh classification head, what of it is trained, and by which loss."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from tqdm import tqdm
+from scipy.special import softmax
+from transformers import (
+    AutoConfig,
+    AutoFeatureExtractor,
+    AutoModelForAudioClassification,
+    set_seed,
+)
 
-from . import calibration, hub
-from .tables import ROOT
+from . import calibration, hub_models
+from .paths import SMALL
+from .recipes import Freeze
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import FeatureExtractionMixin, PreTrainedModel
 
 LARGE = 20_000_000  # parameters; from here on an encoder is trained gently
-SMALL = ROOT / "models" / "wav2vec2-small-en"  # made by `pretraining/`
+HEAD_RATE = 1e-3  # learning rates
+SMALL_RATE = 3e-4
+LARGE_RATE = 5e-5
+
+
+@dataclass(frozen=True)
+class NewClassifier:
+    """An encoder with a head that has learned nothing yet."""
+
+    model: "PreTrainedModel"
+    extractor: "FeatureExtractionMixin"
+    pretrained: bool  # whether the encoder under the head has learned something
+
+    @property
+    def encoder(self) -> torch.nn.Module:
+        """The part under the head; Whisper's classifier calls it otherwise than the rest."""
+        if self.model.base_model is self.model:
+            return self.model.encoder
+        return self.model.base_model
+
+    @property
+    def trains_head_only(self) -> bool:
+        """Whether nothing under the head is trained."""
+        return not any(weight.requires_grad for weight in self.encoder.parameters())
 
 
 def build_model(
-    encoder: str | Path, labels: Sequence[str], spec_augment: bool = True, seed: int = 0
-) -> "tuple[PreTrainedModel, FeatureExtractionMixin]":
-    """Load an encoder, put a head with random weights for these labels on it, and return it with its extractor.
+    encoder: str | Path,
+    labels: Sequence[str],
+    spec_augment: bool = True,
+    seed: int = 0,
+) -> NewClassifier:
+    """Load an encoder and put a head with random weights for these labels on it.
 
-    `encoder` is a local folder, a Hub id, "small" for the pretrained encoder in `models/`, or "random" for its
-    architecture with random weights. `labels` stand in the order of their integer ids and are written into the config.
-    `spec_augment` masks spans of time in the encoder's features in training (Park et al. 2019, arXiv:1904.08779).
-    Raises `ModelError` if there is no such encoder, it cannot be reached, or it lacks a file.
+    `encoder` is a local folder, a Hub id, "small" for the pretrained encoder in `models/`, or
+    "random" for its architecture with random weights. `labels` stand in the order of their integer
+    ids and are written into the config. `spec_augment` masks spans of time in the encoder's
+    features in training (Park et al. 2019, arXiv:1904.08779). Raises `ModelError` if there is no
+    such encoder, it cannot be reached, or it lacks a file.
     """
-    from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForAudioClassification, set_seed
-
     set_seed(seed)
-    hub.quiet_transformers()
-    folder = hub.model_folder(SMALL if str(encoder) in ("small", "random") else encoder)
-    names = {"label2id": {label: i for i, label in enumerate(labels)}, "id2label": dict(enumerate(labels))}
-    extractor = AutoFeatureExtractor.from_pretrained(folder)
-    if str(encoder) == "random":
-        model = AutoModelForAudioClassification.from_config(AutoConfig.from_pretrained(folder, **names))
-    else:
+    hub_models.quiet_transformers()
+    pretrained = str(encoder) != "random"
+    folder = hub_models.model_folder(SMALL if str(encoder) in ("small", "random") else encoder)
+    names = {
+        "label2id": {label: i for i, label in enumerate(labels)},
+        "id2label": dict(enumerate(labels)),
+    }
+    if pretrained:
         model = AutoModelForAudioClassification.from_pretrained(
-            folder, num_labels=len(labels), **names, ignore_mismatched_sizes=True, dtype="float32"
+            folder,
+            num_labels=len(labels),
+            **names,
+            ignore_mismatched_sizes=True,
+            dtype="float32",
         )
+    else:
+        config = AutoConfig.from_pretrained(folder, **names)
+        model = AutoModelForAudioClassification.from_config(config)
     model.config.apply_spec_augment = spec_augment
-    model.config.mask_time_min_masks = 0  # two, the usual number, would mask 0.4 s of the shortest clip
-    model.is_pretrained = str(encoder) != "random"
-    return model, extractor
+    model.config.mask_time_min_masks = 0  # two, as usual, would mask 0.4 s of the shortest clip
+    return NewClassifier(model, AutoFeatureExtractor.from_pretrained(folder), pretrained)
 
 
-def freeze(model: "PreTrainedModel", what: str) -> str:
+def freeze(classifier: NewClassifier, part: Freeze) -> Freeze:
     """Take a part of the model out of training; return which.
 
-    "none"; "features", the first convolutions (Whisper's are part of its encoder and stay); "encoder", everything but
-    the head; "auto", which means "features" for a pretrained encoder, else "none".
+    "none"; "features", the first convolutions (Whisper's are part of its encoder and stay);
+    "encoder", everything but the head; "auto", which means "features" for a pretrained encoder,
+    else "none".
     """
-    if what == "auto":
-        what = "features" if model.is_pretrained else "none"
-    if what == "encoder":
-        encoder_of(model).requires_grad_(False)
-    elif what == "features" and hasattr(model, "freeze_feature_encoder"):
-        model.freeze_feature_encoder()
-    return what
+    if part == "auto":
+        part = "features" if classifier.pretrained else "none"
+    if part == "encoder":
+        classifier.encoder.requires_grad_(False)
+    elif part == "features" and hasattr(classifier.model, "freeze_feature_encoder"):
+        classifier.model.freeze_feature_encoder()
+    return part
 
 
-def usual_learning_rate(model: "PreTrainedModel") -> float:
+def usual_learning_rate(classifier: NewClassifier) -> float:
     """Choose a learning rate: gentle for what knows much, brisk for a head or random weights."""
-    if not model.is_pretrained or not any(p.requires_grad for p in encoder_of(model).parameters()):
-        return 1e-3
-    return 5e-5 if model.num_parameters() >= LARGE else 3e-4
+    if classifier.trains_head_only or not classifier.pretrained:
+        return HEAD_RATE
+    return LARGE_RATE if classifier.model.num_parameters() >= LARGE else SMALL_RATE
 
 
-def encoder_of(model: "PreTrainedModel") -> torch.nn.Module:
-    """Find the part under the head; Whisper's classifier calls it otherwise than its `base_model` expects."""
-    return model.encoder if model.base_model is model else model.base_model
+def intent_loss(train: "Dataset", class_weights: bool) -> Callable:
+    """Make the cross-entropy that the Trainer calls.
 
-
-def intent_loss(train: "Dataset", class_weights: bool):
-    """Make the cross-entropy that the Trainer calls, right under gradient accumulation for every encoder family.
-
-    With `class_weights`, a clip counts by the inverse of its intent's share, 1 on average.
+    It is right under gradient accumulation for every encoder family. With `class_weights`, a clip
+    counts by the inverse of its intent's share, 1 on average.
     """
     n_labels = train.features["label"].num_classes
     counts = np.bincount(train["label"], minlength=n_labels)
-    weights = torch.tensor(len(train) / (n_labels * np.maximum(counts, 1)), dtype=torch.float32)
+    inverse = len(train) / (n_labels * np.maximum(counts, 1))
+    weights = torch.tensor(inverse, dtype=torch.float32)
 
-    def loss(outputs, labels: torch.Tensor, num_items_in_batch=None) -> torch.Tensor:
-        weight = weights.to(outputs["logits"]) if class_weights else None
-        total = torch.nn.functional.cross_entropy(outputs["logits"], labels, weight=weight, reduction="sum")
+    def loss(
+        outputs: dict, labels: torch.Tensor, num_items_in_batch: int | None = None
+    ) -> torch.Tensor:
+        logits = outputs["logits"]  # (batch, n_labels)
+        total = torch.nn.functional.cross_entropy(
+            logits,
+            labels,
+            weight=weights.to(logits) if class_weights else None,
+            reduction="sum",
+        )
         return total / (len(labels) if num_items_in_batch is None else num_items_in_batch)
 
     return loss
 
 
-def calibrate(model: "PreTrainedModel", logits: np.ndarray, labels: np.ndarray, target_precision: float | None) -> None:
-    """Fit temperature and threshold on validation logits (n, n_labels); fold the one into the head, note the other.
+def calibrate(
+    model: "PreTrainedModel",
+    logits: np.ndarray,
+    labels: np.ndarray,
+    target_precision: float | None,
+) -> None:
+    """Fit temperature and threshold on validation logits (n, n_labels) with labels (n,).
 
-    Weight and bias divided by T make the scores of every loader probabilities, transformers.pipeline's included.
+    Weight and bias of the head divided by T make the scores of every loader probabilities,
+    transformers.pipeline's included; the threshold is noted in the config.
     """
-    from scipy.special import softmax
-
     temperature = calibration.fit_temperature(logits, labels)
     with torch.no_grad():
         model.classifier.weight /= temperature
         model.classifier.bias /= temperature
     model.config.calibration_temperature = temperature
-    if target_precision is not None:
-        scores = softmax(logits / temperature, axis=1)
-        right = scores.argmax(axis=1) == labels
-        model.config.rejection_threshold = calibration.fit_threshold(scores.max(axis=1), right, target_precision)
-
-
-class FrozenHead(torch.nn.Module):
-    """The head of a classifier, on encoder outputs that were computed once. Shares the classifier's weights."""
-
-    def __init__(self, classifier: "PreTrainedModel"):
-        super().__init__()
-        self.projector, self.classifier = classifier.projector, classifier.classifier
-
-    def forward(self, pooled: torch.Tensor, labels: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
-        """Classify pooled encoder outputs (batch, hidden_size); the mean over time commutes with the projector."""
-        logits = self.classifier(self.projector(pooled))  # (batch, n_labels)
-        return {"logits": logits} if labels is None else {"loss": logits.new_zeros(()), "logits": logits}
-
-
-def pooled_outputs(classifier: "PreTrainedModel", table: "Dataset", collator: Callable) -> "Dataset":
-    """Run a frozen encoder once over a table; return `pooled` (hidden_size,), its mean over time, and `labels`."""
-    from datasets import Dataset
-
-    pooled: list[torch.Tensor] = []
-    hook = classifier.projector.register_forward_pre_hook(lambda _, args: pooled.append(args[0].mean(dim=1)))
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    classifier.eval().to(device)
-    with torch.inference_mode():
-        for row in tqdm(table, desc="Encoding clips", unit="clip", disable=None):
-            inputs = {name: value.to(device) for name, value in collator([row]).items() if name != "labels"}
-            classifier(**inputs)
-    hook.remove()
-    columns = {"pooled": torch.cat(pooled).cpu().numpy(), "labels": table["label"]}
-    return Dataset.from_dict(columns).with_format("torch")
+    if target_precision is None:
+        return
+    scores = softmax(logits / temperature, axis=1)
+    model.config.rejection_threshold = calibration.fit_threshold(
+        scores.max(axis=1), scores.argmax(axis=1) == labels, target_precision
+    )

@@ -1,23 +1,37 @@
 """A trained classifier: audio in, ranked intents out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from . import audio, features, hub
-from .engine import STEP, OnnxModel
-from .hub import ModelError
+from . import audio, features, hub_models
+from .errors import ModelError
+from .model_files import Engine, onnx_file
+from .onnx_model import OnnxModel
 
 if TYPE_CHECKING:
-    from transformers import FeatureExtractionMixin, PreTrainedModel
+    from .torch_model import TorchModel
 
-MAX_SECONDS = 15.0  # of one window, where the model's config does not say; seed 001's 1 s cuts words off
-BATCH_SIZE = 8
+MAX_SECONDS = 15.0  # of a window, where the config does not say; seed 001's 1 s cuts words off
+BATCH_SIZE = 8  # windows of a long clip that are answered together
 
 __all__ = ["IntentClassifier", "ModelError", "Prediction"]
+
+
+class Model(Protocol):
+    """What computes the logits; see `TorchModel` and `OnnxModel`."""
+
+    engine: str  # "torch" or "onnx"
+    precision: str  # "float32", "bfloat16", "int8+bfloat16" and the like
+    config: Any  # `id2label`, `num_labels` and what training wrote into it
+    extractor: Any  # `sampling_rate`
+
+    def __call__(self, waveforms: Sequence[np.ndarray]) -> np.ndarray:
+        """Waveforms, float32, (n_samples,) each, to logits, float32, (n, n_labels)."""
 
 
 @dataclass(frozen=True)
@@ -31,100 +45,107 @@ class Prediction:
     engine: str = "torch"  # what computed it, or "onnx"
     precision: str = "float32"  # of that, or "bfloat16", "int8+bfloat16" and the like
     accepted: bool = True  # whether the score reaches the model's threshold, if it has one
+    warnings: tuple[audio.AudioWarning, ...] = ()  # what is odd about the clip; str() says it
+
+    def as_dict(self, file: str, model: str, top_k: int | None = None) -> dict[str, Any]:
+        """Say the answer as values for JSON, with the `top_k` best intents (None: all).
+
+        `file` and `model` are what its user calls them. An answer that is not accepted has the
+        label "unknown", and the best intent as `guess`.
+        """
+        answer: dict[str, Any] = {"file": file, "label": self.label}
+        if not self.accepted:
+            answer |= {"label": "unknown", "guess": self.label}
+        return answer | {
+            "score": self.score,
+            "scores": [{"label": label, "score": score} for label, score in self.scores[:top_k]],
+            "seconds": self.seconds,
+            "model": model,
+            "engine": self.engine,
+            "precision": self.precision,
+        }
 
 
 class IntentClassifier:
-    """A trained model with its feature extractor; make one with `from_pretrained`."""
+    """A trained model, made with `from_pretrained`."""
 
-    def __init__(self, model: "PreTrainedModel | OnnxModel", extractor: "FeatureExtractionMixin", name: str):
-        self.model, self.extractor, self.name = model, extractor, name
-        if isinstance(model, OnnxModel):
-            self.engine, self.precision, self._rule = "onnx", model.precision, model.rule
-        else:
-            self.engine, self.precision, self._rule = "torch", "float32", features.padding_rule(model.config)
-            model.eval()
-        self.labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
-        cap = float(getattr(model.config, "max_seconds", None) or MAX_SECONDS)
-        self.max_seconds = features.longest(extractor, cap)
-        self.threshold = getattr(model.config, "rejection_threshold", None)  # below it, an answer is not accepted
+    def __init__(self, model: "TorchModel | OnnxModel", name: str):
+        self.model = model
+        self.name = name
+        self.extractor = model.extractor
+        n_labels = model.config.num_labels
+        self.labels: list[str] = [model.config.id2label[i] for i in range(n_labels)]
+        max_seconds = getattr(model.config, "max_seconds", None) or MAX_SECONDS
+        self.max_seconds = features.window_seconds(self.extractor, float(max_seconds))
+        # Below it, an answer is not accepted.
+        self.threshold: float | None = getattr(model.config, "rejection_threshold", None)
 
     @classmethod
     def from_pretrained(
-        cls, model: str | Path, engine: Literal["auto", "onnx", "torch"] = "auto", parallel: bool = False
+        cls, model: str | Path, engine: Engine = "auto", parallel: bool = False
     ) -> "IntentClassifier":
-        """Load a local folder (config.json, preprocessor_config.json, weights) or a Hub id, or raise `ModelError`.
+        """Load a local folder or a Hub id, or raise `ModelError`.
 
-        The engine "auto" is "onnx" where `export` wrote its file, else "torch"; one that was named is never replaced.
-        With `parallel`, an ONNX model answers several threads beside each other instead of one with all cores.
+        It holds config.json, preprocessor_config.json and weights. The engine "auto" is "onnx"
+        where `export` wrote its file, else "torch"; one that was named is never replaced. With
+        `parallel`, an ONNX model answers several threads beside each other instead of one with all
+        cores.
         """
-        folder = hub.model_folder(model, engine)
-        if engine != "torch" and hub.onnx_file(folder):
-            onnx = OnnxModel(folder, parallel)
-            return cls(onnx, onnx.extractor, str(model))
-        hub.quiet_transformers()
-        from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
+        folder = hub_models.model_folder(model, engine)
+        if engine != "torch" and onnx_file(folder) is not None:
+            return cls(OnnxModel(folder, parallel), str(model))
+        from .torch_model import TorchModel  # late, since an exported model needs no torch
 
-        try:
-            extractor = AutoFeatureExtractor.from_pretrained(folder)
-            loaded, report = AutoModelForAudioClassification.from_pretrained(
-                folder, dtype="float32", output_loading_info=True
-            )
-        except Exception as error:  # transformers raises many kinds for a broken folder
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise ModelError(f"{model}: cannot be loaded ({reason}); train or download it again") from error
-        if missing := [name for name in report["missing_keys"] if name.startswith(("classifier", "projector"))]:
-            raise ModelError(f"{model}: has no trained classification head ({', '.join(missing)}); fine-tune it first")
-        return cls(loaded, extractor, str(model))
+        return cls(TorchModel.load(folder, str(model)), str(model))
+
+    @property
+    def engine(self) -> str:
+        """What computes the answers: "torch" or "onnx"."""
+        return self.model.engine
+
+    @property
+    def precision(self) -> str:
+        """What it computes in: "float32", "bfloat16", "int8+bfloat16" and the like."""
+        return self.model.precision
 
     def predict(self, source: audio.Source) -> Prediction:
-        """Classify one clip: path, encoded bytes, or (waveform, sampling_rate), of any rate, channel count and length.
+        """Classify one clip: path, encoded bytes, or (waveform, sampling_rate).
 
-        Logits of a clip longer than the model's `max_seconds` are averaged over windows. Raises `AudioError` if the
-        clip cannot be used.
+        It may have any sampling rate, channel count and length; logits of a clip longer than
+        `max_seconds` are averaged over windows. Raises `AudioError` if the clip cannot be used.
         """
-        return self.predict_many([source])[0]
+        warnings: list[audio.AudioWarning] = []
+        rate = self.extractor.sampling_rate
+        windows = audio.windows(source, rate, self.max_seconds, warnings.append)
+        logits_sum = np.zeros(len(self.labels), np.float32)
+        n_windows = 0
+        for batch in _batches(windows, BATCH_SIZE):
+            for logits in self.model([window.waveform for window in batch]):
+                logits_sum = logits_sum + logits
+            n_windows += len(batch)
+            seconds = batch[-1].end
+        scores = _softmax(logits_sum.astype(np.float64) / n_windows)
+        best_first = np.argsort(-scores, kind="stable")
+        ranked = tuple((self.labels[i], float(scores[i])) for i in best_first)
+        label, score = ranked[0]
+        return Prediction(
+            label=label,
+            score=score,
+            scores=ranked,
+            seconds=seconds,
+            engine=self.engine,
+            precision=self.precision,
+            accepted=self.threshold is None or score >= self.threshold,
+            warnings=tuple(warnings),
+        )
 
-    def predict_many(self, sources: Sequence[audio.Source]) -> list[Prediction]:
-        """Classify clips; answers in their order, each the same as alone. Raises `AudioError` at the first bad one."""
-        sums: list[np.ndarray | float] = [0.0] * len(sources)  # of logits over windows
-        counts, seconds, waiting = [0] * len(sources), [0.0] * len(sources), []
 
-        def classify(batch: list[tuple[int, np.ndarray]]) -> None:
-            for (i, _), logits in zip(batch, self._logits([window for _, window in batch]), strict=True):
-                sums[i] = sums[i] + logits
+def _batches(windows: Iterator[audio.Window], n: int) -> Iterator[list[audio.Window]]:
+    while batch := list(islice(windows, n)):
+        yield batch
 
-        for i, source in enumerate(sources):
-            for window, seconds[i] in audio.windows(source, self.extractor.sampling_rate, self.max_seconds):
-                counts[i] += 1
-                waiting.append((i, window))
-                if len(waiting) >= BATCH_SIZE:
-                    classify(waiting)
-                    waiting = []
-        if waiting:
-            classify(waiting)
-        return [self._prediction(*row) for row in zip(sums, counts, seconds, strict=True)]
 
-    def _logits(self, waveforms: list[np.ndarray]) -> np.ndarray:
-        """Run the model on waveforms; return logits (n_waveforms, n_labels). Padding changes no answer."""
-        if self.engine == "onnx":  # one by one: a batch is a new shape to compile for, and hardly faster
-            inputs = (features.model_inputs([waveform], self.extractor, self._rule, STEP) for waveform in waveforms)
-            return np.concatenate([self.model(each) for each in inputs])
-        import torch
-
-        logits = np.empty((len(waveforms), len(self.labels)), np.float32)
-        lengths = [len(waveform) if self._rule == "equal" else 0 for waveform in waveforms]
-        for length in set(lengths):
-            rows = [i for i, other in enumerate(lengths) if other == length]
-            inputs = features.model_inputs([waveforms[i] for i in rows], self.extractor, self._rule)
-            inputs = {name: torch.from_numpy(value).to(self.model.device) for name, value in inputs.items()}
-            with torch.inference_mode():
-                logits[rows] = self.model(**inputs).logits.cpu().numpy()
-        return logits
-
-    def _prediction(self, logits_sum: np.ndarray, n_windows: int, seconds: float) -> Prediction:
-        logits = logits_sum.astype(np.float64) / n_windows
-        exp = np.exp(logits - logits.max())
-        scores = exp / exp.sum()
-        ranked = tuple((self.labels[i], float(scores[i])) for i in np.argsort(-scores, kind="stable"))
-        accepted = self.threshold is None or ranked[0][1] >= self.threshold
-        return Prediction(*ranked[0], ranked, seconds, self.engine, self.precision, accepted)
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    """Turn logits (n_labels,) into probabilities that add up to 1."""
+    exp = np.exp(logits - logits.max())
+    return exp / exp.sum()

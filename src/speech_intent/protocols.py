@@ -1,118 +1,244 @@
-"""The same experiment on several splits and seeds: a figure with its spread, beside the baseline and the majority."""
+"""The same experiment on several splits and seeds: a figure with its spread.
+
+It stands beside those of a baseline, MFCC + SVM, and of the majority class.
+"""
 
 import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.model_selection import StratifiedKFold
 
-from . import baseline, data, metrics, train
-from .recipes import Hyperparameters, Recipe
+from . import baseline, data, evaluation, experiment, metrics, run_folder
+from .data import Splits
+from .errors import DataError, UserError
+from .recipes import Recipe
+from .splits import assign_splits
+
+CLASSIFIERS = ("encoder", "MFCC + SVM", "majority class")
+FIGURES = ("n", "correct", "accuracy", "accuracy_interval", "f1_macro", "f1_macro_interval")
+POOLED = (*FIGURES, "bootstrap")  # over the folds of the first seed
+SHOWN = (*FIGURES, "mean", "sd")
 
 
-def folds(
-    table: pd.DataFrame, protocol: str, n_folds: int, seed: int, recipe: Recipe
-) -> Iterator[tuple[str, pd.DataFrame, str]]:
-    """Fill the `split` column once a fold: yield the fold's name, the table, and how it was split.
+@dataclass(frozen=True)
+class Protocol:
+    """Which splits are trained and scored, and with which seeds."""
 
-    "given" leaves a folder's own split; "random" and "speaker" draw one by clip or by whole speakers; "kfold" is
-    stratified by intent, each clip tested once; "leave-one-speaker-out" tests each speaker in turn. Validation clips
-    are taken out of train. ValueError where speakers are needed and not known.
+    name: str  # "given", "random", "speaker", "kfold" or "leave-one-speaker-out"
+    n_folds: int = 5  # of kfold
+    seeds: Sequence[int] = (0,)
+    keep_weights: bool = False  # the model of every fold
+
+    def __post_init__(self) -> None:
+        """Raise `UserError` for numbers that cannot be."""
+        if self.n_folds < 2:
+            raise UserError("folds", f"{self.n_folds} cannot be", "give 2 or more")
+        if len(set(self.seeds)) != len(self.seeds) or not self.seeds:
+            listed = ",".join(map(str, self.seeds))
+            raise UserError("seeds", f"'{listed}' cannot be", "give one or more, each once")
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One split of the clips."""
+
+    name: str  # for people: "fold-0", a speaker
+    table: pd.DataFrame  # a row a clip, every `split` filled
+    note: str  # how it was split, in words, for the record
+
+
+def folds(table: pd.DataFrame, protocol_name: str, n_folds: int, recipe: Recipe) -> Iterator[Fold]:
+    """Fill the `split` column once a fold; the recipe's seed decides.
+
+    "given" leaves a folder's own split; "random" and "speaker" draw one by clip or by whole
+    speakers; "kfold" is stratified by intent, each clip tested once; "leave-one-speaker-out" tests
+    each speaker in turn. Validation clips are taken out of train. Raises `DataError` where speakers
+    are needed and not known, or clips are fewer than folds.
     """
-    recipe = replace(recipe, by_speaker=protocol in ("given", "speaker") and recipe.by_speaker)
-    if protocol in ("given", "random", "speaker"):
-        yield protocol, *data.assign_splits(table if protocol == "given" else table.assign(split=""), seed, recipe)
+    if protocol_name in ("given", "speaker"):
+        table = table if protocol_name == "given" else table.assign(split="")
+        yield _fold(protocol_name, table, recipe)
         return
-    for name, test in _test_rows(table, protocol, n_folds, seed):
-        split = table.assign(split="train")
-        split.loc[split.index[test], "split"] = "test"
-        yield name, *data.assign_splits(split, seed, recipe)
-
-
-def _test_rows(table: pd.DataFrame, protocol: str, n_folds: int, seed: int) -> Iterator[tuple[str, np.ndarray]]:
-    from sklearn.model_selection import StratifiedKFold
-
-    if protocol == "kfold":
-        parts = StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(table, table["intent"])
-        yield from ((f"fold-{i}", test) for i, (_, test) in enumerate(parts))
+    recipe = replace(recipe, by_speaker=False)
+    if protocol_name == "random":
+        yield _fold("random", table.assign(split=""), recipe)
         return
-    speakers = sorted(set(table["speaker"]) - {""})
-    if len(speakers) < 2:
-        raise ValueError("leave-one-speaker-out needs a column that names two speakers or more; use kfold")
-    yield from ((name, np.flatnonzero(table["speaker"] == name)) for name in speakers)
+    if protocol_name == "kfold":
+        test_rows = _k_folds(table, n_folds, recipe)
+    elif protocol_name == "leave-one-speaker-out":
+        test_rows = _speakers(table, recipe)
+    else:
+        raise ValueError(f"there is no protocol {protocol_name!r}")
+    for name, rows in test_rows.items():
+        is_test = np.isin(np.arange(len(table)), rows)
+        split = np.where(is_test, "test", "train")
+        yield _fold(name, table.assign(split=split), recipe)
 
 
-def run(
-    protocol: str,
-    n_folds: int,
-    seeds: Sequence[int],
-    keep_weights: bool,
-    output_dir: Path,
-    encoder: str,
-    numbers: Hyperparameters,
-    recipe: Recipe,
-) -> dict:
-    """Train and score every fold and seed in a folder of its own; finished ones are kept, so a run can be repeated.
+def _fold(name: str, table: pd.DataFrame, recipe: Recipe) -> Fold:
+    split = assign_splits(table, recipe)
+    return Fold(name, split.table, split.note)
 
-    Writes `results.json` and returns it: for the encoder, MFCC + SVM and the majority class, `accuracy` pooled over the
+
+def _k_folds(table: pd.DataFrame, n_folds: int, recipe: Recipe) -> dict[str, np.ndarray]:
+    """Give the numbers of the test rows of each fold, by its name."""
+    most = int(table["intent"].value_counts().max())
+    if most < n_folds:
+        problem = f"no intent has enough clips for {n_folds} folds: the most are {most}"
+        raise DataError(recipe.data, [problem])
+    parts = StratifiedKFold(n_folds, shuffle=True, random_state=recipe.numbers.seed)
+    test_rows = {}
+    for i, (_, rows) in enumerate(parts.split(table, table["intent"])):
+        test_rows[f"fold-{i}"] = rows
+    return test_rows
+
+
+def _speakers(table: pd.DataFrame, recipe: Recipe) -> dict[str, np.ndarray]:
+    """Give the numbers of the rows of each speaker, by name."""
+    names = sorted(set(table["speaker"]) - {""})
+    if len(names) < 2:
+        problem = "leave-one-speaker-out needs a column that names two speakers or more; use kfold"
+        raise DataError(recipe.data, [problem])
+    return {name: np.flatnonzero(table["speaker"] == name) for name in names}
+
+
+def run_protocol(protocol: Protocol, recipe: Recipe, output_dir: Path) -> dict[str, Any]:
+    """Train and score every fold and seed, in folders of `output_dir` that are numbered.
+
+    Finished folds are kept, so a run can be repeated, with more seeds too. Writes `results.json`
+    and returns it: for the encoder, MFCC + SVM and the majority class, `accuracy` pooled over the
     folds of the first seed with its interval, `mean` and `sd` over all folds and seeds, and `runs`.
+    Raises `OutputError` if what is in `output_dir` was made of something else.
     """
-    table, clips = data.read_recordings(recipe.data, recipe)
-    statistics = baseline.table_statistics(clips)
-    answers: dict[str, list[pd.DataFrame]] = {"encoder": [], "MFCC + SVM": [], "majority class": []}
-    seconds = 0.0
-    for seed in seeds:
-        for name, split, how in folds(table, protocol, n_folds, seed, recipe):
-            out, how = output_dir / f"{name}-seed-{seed}", f"{protocol}, {name}; {how}"
-            if not (out / "metrics.json").exists():
-                splits = data.to_datasets(split, clips)
-                train.run_splits(splits, how, encoder, out, replace(numbers, seed=seed), out.exists(), recipe)
-            if not keep_weights:
-                shutil.rmtree(out / "model", ignore_errors=True)
-            seconds += json.loads((out / "metrics.json").read_text(encoding="utf-8"))["train_seconds"]
-            predictions = pd.read_csv(out / "predictions.csv", keep_default_na=False)
-            answers["encoder"].append(predictions.assign(fold=name, seed=seed))
-            learn, test = (split["split"] == "train").to_numpy(), (split["split"] == "test").to_numpy()
-            svm = baseline.machine().fit(statistics[learn], split["intent"][learn])
-            truth = split.loc[test, ["intent", "speaker"]].assign(fold=name, seed=seed)
-            answers["MFCC + SVM"].append(truth.assign(predicted=svm.predict(statistics[test])))
-            answers["majority class"].append(truth.assign(predicted=split["intent"][learn].mode()[0]))
-    list_hash = hashlib.sha256(table[["file_name", "intent"]].to_csv(index=False).encode()).hexdigest()[:16]
-    record = {"protocol": protocol, "seeds": list(seeds), "encoder": encoder, "data": Path(recipe.data).name}
-    record |= {"last_split": how}  # with a warning of speakers or phrasings on both sides
-    record |= {"data_hash": list_hash, "n": len(table), "speakers": int(table["speaker"].replace("", np.nan).nunique())}
-    record |= {"hyperparameters": asdict(numbers), "train_seconds": round(seconds, 1)}
-    results = record | {way: summary(pd.concat(parts), seeds[0]) for way, parts in answers.items()}
-    (output_dir / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    recordings = data.read_recordings(recipe)
+    table = recordings.table
+    _claim(output_dir, made_of(protocol, recipe, table))
+    statistics = baseline.table_statistics(recordings.clips)
+    answers: dict[str, list[pd.DataFrame]] = {name: [] for name in CLASSIFIERS}
+    train_seconds = 0.0
+    note = ""
+    for seed in protocol.seeds:
+        seeded = recipe.with_seed(seed)
+        drawn = folds(table, protocol.name, protocol.n_folds, seeded)
+        for number, fold in enumerate(drawn, start=1):
+            folder = output_dir / f"fold-{number:02d}-seed-{seed}"
+            note = f"{protocol.name}, {fold.name}; {fold.note}"
+            splits = Splits(data.to_datasets(fold.table, recordings.clips), note)
+            train_seconds += _train(seeded, splits, folder, protocol.keep_weights)
+            for name, part in _answers(fold, statistics, folder).items():
+                answers[name].append(part.assign(fold=fold.name, seed=seed))
+    scores = {name: summary(pd.concat(parts), protocol.seeds[0]) for name, parts in answers.items()}
+    results = {
+        "protocol": protocol.name,
+        "seeds": list(protocol.seeds),
+        "data": Path(recipe.data).name,
+        "last_split": note,  # with a warning of speakers or phrasings on both sides
+        "data_hash": _hash(table, ["file_name", "intent"]),
+        "n": len(table),
+        "speakers": len(set(table["speaker"]) - {""}),
+        "hyperparameters": asdict(recipe.numbers),
+        "train_seconds": round(train_seconds, 1),
+        **scores,
+    }
+    run_folder.write_json(output_dir / "results.json", results)
     return results
 
 
-def summary(answers: pd.DataFrame, first_seed: int) -> dict:
-    """Score the answers (`intent`, `predicted`, `speaker`, `fold`, `seed`) of all folds and seeds."""
-    right = answers["intent"] == answers["predicted"]
-    runs = right.groupby([answers["seed"], answers["fold"]]).agg(accuracy="mean", n="size").reset_index()
+def _claim(output_dir: Path, ingredients: dict[str, Any]) -> None:
+    """Note what the folds are made of; where there is none yet, an earlier note does not count."""
+    if not any(output_dir.glob("fold-*")):
+        (output_dir / run_folder.MADE_OF).unlink(missing_ok=True)
+    run_folder.claim(output_dir, ingredients)
+
+
+def made_of(protocol: Protocol, recipe: Recipe, table: pd.DataFrame) -> dict[str, Any]:
+    """Name everything that decides what a fold's results are, but for the seed."""
+    numbers = asdict(recipe.numbers)
+    del numbers["seed"]  # a folder may hold several
+    return {
+        "protocol": protocol.name,
+        "folds": protocol.n_folds if protocol.name == "kfold" else None,
+        "encoder": recipe.encoder,
+        "list of clips": _hash(table, ["file_name", "intent", "speaker", "split"]),
+        "test_share": recipe.test_share,
+        "validation_share": recipe.validation_share,
+        "by_speaker": recipe.by_speaker,
+        **numbers,
+    }
+
+
+def _hash(table: pd.DataFrame, columns: list[str]) -> str:
+    text = table[columns].to_csv(index=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _train(recipe: Recipe, splits: Splits, folder: Path, keep_weights: bool) -> float:
+    """Train and score one fold unless that is done; give the seconds that training took."""
+    path = folder / "metrics.json"
+    if not path.exists():
+        experiment.train_and_score(recipe, splits, folder, resume=folder.exists())
+    if not keep_weights:
+        shutil.rmtree(folder / "model", ignore_errors=True)
+    return json.loads(path.read_text(encoding="utf-8"))["train_seconds"]
+
+
+def _answers(fold: Fold, statistics: np.ndarray, folder: Path) -> dict[str, pd.DataFrame]:
+    """Give the answers of each classifier to the fold's test clips.
+
+    `statistics` (n_clips, 480) are those of all clips; the baselines learn from train alone.
+    """
+    is_train = (fold.table["split"] == "train").to_numpy()
+    is_test = (fold.table["split"] == "test").to_numpy()
+    intents = fold.table["intent"][is_train]
+    svm = baseline.make_svm().fit(statistics[is_train], intents)
+    test = fold.table.loc[is_test, ["intent", "speaker"]]
+    return {
+        "encoder": evaluation.read_predictions(folder),
+        "MFCC + SVM": test.assign(predicted=svm.predict(statistics[is_test])),
+        "majority class": test.assign(predicted=intents.mode()[0]),
+    }
+
+
+def summary(answers: pd.DataFrame, first_seed: int) -> dict[str, Any]:
+    """Score the answers (`intent`, `predicted`, `speaker`, `fold`, `seed`) to all test clips."""
+    is_correct = answers["intent"] == answers["predicted"]
+    by_run = is_correct.groupby([answers["seed"], answers["fold"]])
+    runs = by_run.agg(accuracy="mean", n="size").reset_index()
     pooled = answers[answers["seed"] == first_seed]
     labels = sorted(set(pooled["intent"]) | set(pooled["predicted"]))
     ids = {label: i for i, label in enumerate(labels)}
-    truth, guesses = pooled["intent"].map(ids), pooled["predicted"].map(ids)
-    scores = metrics.classification_metrics(truth, guesses, labels, pooled["speaker"])
-    names = ("n", "correct", "accuracy", "accuracy_interval", "f1_macro", "f1_macro_interval", "bootstrap")
-    keep = {name: scores[name] for name in names}
-    spread = {"mean": runs["accuracy"].mean(), "sd": runs["accuracy"].std(ddof=1) if len(runs) > 1 else None}
-    return keep | spread | {"runs": runs.to_dict("records")}
+    truth = pooled["intent"].map(ids)
+    predicted = pooled["predicted"].map(ids)
+    scores = metrics.classification_metrics(truth, predicted, labels, pooled["speaker"])
+    several = len(runs) > 1
+    return {
+        **{name: scores[name] for name in POOLED},
+        "mean": float(runs["accuracy"].mean()),
+        "sd": float(runs["accuracy"].std(ddof=1)) if several else None,
+        "runs": runs.to_dict("records"),
+    }
 
 
-def describe(results: dict) -> str:
-    """Print the ways side by side, with what qualifies their figures."""
-    ways = ("encoder", "MFCC + SVM", "majority class")
-    columns = ["n", "correct", "accuracy", "accuracy_interval", "f1_macro", "f1_macro_interval", "mean", "sd"]
-    table = pd.DataFrame({way: {column: results[way][column] for column in columns} for way in ways}).T
-    flatters = results["protocol"] in ("random", "kfold") and not results["speakers"]
-    warning = "\nWarning: speakers are not named; the same may be on both sides, and the figures flatter."
-    how = f"Protocol {results['protocol']}, seeds {results['seeds']}, data list {results['data_hash']}"
-    bootstrap = f"Intervals: accuracy Wilson's, macro F1 bootstrap {results['encoder']['bootstrap']}"
-    return f"{table.to_string()}\n{how}\nLast split: {results['last_split']}\n{bootstrap}{warning if flatters else ''}"
+def table_of(results: dict[str, Any]) -> str:
+    """Lay the classifiers side by side for printing, with what qualifies their figures."""
+    rows = {name: {column: results[name][column] for column in SHOWN} for name in CLASSIFIERS}
+    lines = [
+        pd.DataFrame(rows).T.to_string(),
+        f"Protocol {results['protocol']}, seeds {results['seeds']}, "
+        f"data list {results['data_hash']}",
+        f"Last split: {results['last_split']}",
+        "Intervals: accuracy Wilson's, macro F1 bootstrap " + results["encoder"]["bootstrap"],
+    ]
+    if results["protocol"] in ("random", "kfold") and not results["speakers"]:
+        lines.append(
+            "Warning: speakers are not named; the same may be on both sides, "
+            "and the figures flatter."
+        )
+    return "\n".join(lines)

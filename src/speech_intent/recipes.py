@@ -1,65 +1,136 @@
-"""The numbers of a training run, and the recipes of recipes.toml that differ from them, each by one word."""
+"""The numbers of a training run, and the recipes of recipes.toml, each chosen by one word.
 
-import argparse
+`resolve` puts together what a run starts from, once; everything behind it takes that one recipe.
+"""
+
+import math
 import tomllib
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from numbers import Integral
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
-PROTOCOLS = ("given", "random", "speaker", "kfold", "leave-one-speaker-out")
+from .errors import UserError
+
+Schedule = Literal["linear", "cosine"]
+Metric = Literal["f1_macro", "f1_micro", "f1_weighted", "accuracy"]
+Freeze = Literal["auto", "none", "features", "encoder"]
 
 
-def _number(default, meaning: str):
+def _number(default: Any, meaning: str) -> Any:
     return field(default=default, metadata={"help": meaning})
 
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """Numbers of a training run, also options of `train`; None is settled by the size of encoder and data."""
+    """Numbers of a training run, also options of `train`.
+
+    None is settled by the size of encoder and data.
+    """
 
     epochs: float | None = _number(None, "default: what gives `steps`, at least 10 and at most 60")
-    steps: int = _number(600, "optimizer steps to aim at where epochs are not given: small data needs steps")
+    steps: int = _number(
+        600, "optimizer steps to aim at where epochs are not given: small data needs steps"
+    )
     learning_rate: float | None = _number(
-        None, "default: 5e-5 for a large encoder, 3e-4 for a small one, 1e-3 for random weights or a head alone"
+        None,
+        "default: 5e-5 for a large encoder, 3e-4 for a small one, "
+        "1e-3 for random weights or a head alone",
     )
     batch_size: int = _number(8, "clips in a batch")
     gradient_accumulation_steps: int = _number(1, "batches in an optimizer step")
     warmup: float = _number(0.1, "share of the steps in which the learning rate rises")
-    schedule: Literal["linear", "cosine"] = _number("linear", "how the learning rate falls afterwards")
+    schedule: Schedule = _number("linear", "how the learning rate falls afterwards")
     weight_decay: float = _number(0.01, "of AdamW")
     max_grad_norm: float = _number(1.0, "longer gradients are cut to this length; 0: never")
-    max_seconds: float = _number(15.0, "longer clips: a random part in training, windows in prediction")
-    metric: Literal["f1_macro", "f1_micro", "f1_weighted", "accuracy"] = _number(
-        "f1_macro", "chooses the checkpoint, on the validation split"
+    max_seconds: float = _number(
+        15.0, "longer clips: a random part in training, windows in prediction"
     )
+    metric: Metric = _number("f1_macro", "chooses the checkpoint, on the validation split")
     patience: int = _number(8, "epochs without a better metric after which training stops")
-    freeze: Literal["auto", "none", "features", "encoder"] = _number(
+    freeze: Freeze = _number(
         "auto",
-        "what is not trained: nothing, the convolutions, or all but the head; auto: features if pretrained",
+        "what is not trained: nothing, the convolutions, or all but the head; "
+        "auto: features if pretrained",
     )
     augment: bool = _number(True, "change speed, noise and level of training clips")
     spec_augment: bool = _number(True, "mask spans of time in the encoder's features in training")
-    class_weights: bool = _number(False, "weigh each intent by the inverse of its share of the clips")
+    class_weights: bool = _number(
+        False, "weigh each intent by the inverse of its share of the clips"
+    )
     target_precision: float | None = _number(
-        None, "reject answers below a score, fitted on validation, from which on this share is right (default: none)"
+        None,
+        "reject answers below a score, fitted on validation, "
+        "from which on this share is right (default: none)",
     )
     seed: int = _number(0, "of the split, the weights and the order of clips")
 
-    def __post_init__(self):
-        """Refuse numbers that cannot be."""
-        positive = ("epochs", "steps", "learning_rate", "batch_size", "gradient_accumulation_steps", "max_seconds")
-        for name in (*positive, "patience"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} is {value:g}; it must be above 0")
+    def __post_init__(self) -> None:
+        """Raise `UserError` for a number that cannot be."""
+        for names, holds, remedy in NUMBER_RULES:
+            for name in names:
+                _check(name, getattr(self, name), holds, remedy)
+        for name, choices in NUMBER_CHOICES.items():
+            _check(name, getattr(self, name), choices.__contains__, f"choose {_listed(choices)}")
+
+
+def _check(name: str, value: Any, holds: Callable[[Any], bool], remedy: str) -> None:
+    """Raise `UserError` for a value that a rule does not hold for; None is not given."""
+    if value is not None and not holds(value):
+        raise UserError(name, f"{value!r} cannot be", remedy)
+
+
+def _listed(choices: tuple[str, ...]) -> str:
+    return f"{', '.join(choices[:-1])} or {choices[-1]}"
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, Integral) and int(value) > 0
+
+
+def _is_seed(value: Any) -> bool:
+    return isinstance(value, Integral) and 0 <= int(value) < 2**32
+
+
+def _is_positive(value: float) -> bool:
+    return 0 < value < math.inf
+
+
+def _is_not_negative(value: float) -> bool:
+    return 0 <= value < math.inf
+
+
+def _is_share(value: float) -> bool:
+    return 0 <= value < 1
+
+
+def _is_precision(value: float) -> bool:
+    return 0 < value <= 1
+
+
+COUNTS = ("steps", "batch_size", "gradient_accumulation_steps", "patience")
+NUMBER_RULES = (
+    (COUNTS, _is_count, "give a whole number above 0"),
+    (("epochs", "learning_rate", "max_seconds"), _is_positive, "give a number above 0"),
+    (("weight_decay", "max_grad_norm"), _is_not_negative, "give 0 or a number above it"),
+    (("warmup",), _is_share, "give a share of the steps: at least 0, below 1"),
+    (("target_precision",), _is_precision, "give a share of the answers: above 0, at most 1"),
+    (("seed",), _is_seed, "give a whole number from 0 on"),
+)
+NUMBER_CHOICES = {
+    "schedule": get_args(Schedule),
+    "metric": get_args(Metric),
+    "freeze": get_args(Freeze),
+}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a run starts from. `data` is "bundled", a folder or a Hub dataset; most other fields describe that one."""
+    """What a run starts from: data, encoder and numbers. Most fields describe the data."""
 
-    data: str = "bundled"
-    encoder: str = "small"
+    data: str = "bundled"  # or a folder, or a Hub dataset
+    encoder: str = "small"  # or a folder, a Hub id, or "random"
     config: str | None = None  # of the Hub dataset
     file_name: str = "file_name"  # columns; this one in CSV files, `audio` on the Hub
     audio: str = "audio"
@@ -69,35 +140,51 @@ class Recipe:
     test_share: float = 0.3  # where the data name no test split; system 000: TRAIN-TEST [70:30]
     validation_share: float = 0.15  # of the clips left for training
     by_speaker: bool = True  # hold out whole speakers where they are known
-    numbers: dict = field(default_factory=dict)  # of `Hyperparameters`
+    numbers: Hyperparameters = field(default_factory=Hyperparameters)
     note: str = ""  # what to know before quoting its figure
+
+    def __post_init__(self) -> None:
+        """Raise `UserError` for a share of the clips that cannot be."""
+        for name in ("test_share", "validation_share"):
+            remedy = "give a share of the clips: above 0, below 1"
+            _check(name, getattr(self, name), lambda share: 0 < share < 1, remedy)
+
+    def with_seed(self, seed: int) -> "Recipe":
+        """Give the same recipe with another seed."""
+        return replace(self, numbers=replace(self.numbers, seed=seed))
 
 
 def _read_recipes() -> dict[str, Recipe]:
-    tables = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
-    return {name: Recipe(**table | {"intents": tuple(table.get("intents", ()))}) for name, table in tables.items()}
+    text = Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
+    return {name: _read_recipe(table) for name, table in tomllib.loads(text).items()}
+
+
+def _read_recipe(table: dict[str, Any]) -> Recipe:
+    numbers = Hyperparameters(**table.pop("numbers", {}))
+    intents = tuple(table.pop("intents", ()))
+    return Recipe(**table, intents=intents, numbers=numbers)
 
 
 RECIPES = _read_recipes()
 PLAIN = Recipe()
 
 
-def add_data_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which recordings, to a parser of `train` or `evaluate`."""
-    parser.add_argument("--recipe", default="bundled", choices=list(RECIPES), help="(default: %(default)s)")
-    parser.add_argument("--data", help="folder with metadata.csv, 'bundled' or Hub dataset (default: the recipe's)")
-    parser.add_argument("--config", help="configuration of the Hub dataset, such as a language (default: the recipe's)")
-    for column in ("audio", "intent", "speaker"):
-        parser.add_argument(f"--{column}-column", dest=column, metavar="COLUMN", help="where the data call it so")
+def resolve(name: str = "bundled", **given: Any) -> Recipe:
+    """Take a recipe, with what is given and not None in the place of its own.
 
-
-def chosen_recipe(args: argparse.Namespace) -> Recipe:
-    """Take the recipe that `add_data_options` names, with what was given in its place."""
-    given = {name: getattr(args, name) for name in ("data", "config", "audio", "intent", "speaker")}
-    given["note"] = "" if args.data else None  # it is about the recipe's own data
-    return replace(RECIPES[args.recipe], **{name: value for name, value in given.items() if value is not None})
-
-
-def hyperparameters(recipe: Recipe, **given) -> Hyperparameters:
-    """Combine our defaults, a recipe's numbers, and what was given and is not None, in rising order."""
-    return Hyperparameters(**recipe.numbers | {name: value for name, value in given.items() if value is not None})
+    `given` may hold fields of `Recipe` and of `Hyperparameters`; folders may be paths. Raises
+    `UserError` for a recipe that there is not, and for a number that cannot be.
+    """
+    if name not in RECIPES:
+        raise UserError(name, "there is no such recipe", f"choose {_listed(tuple(RECIPES))}")
+    recipe = RECIPES[name]
+    given = {key: value for key, value in given.items() if value is not None}
+    number_names = {number.name for number in fields(Hyperparameters)}
+    numbers = {key: value for key, value in given.items() if key in number_names}
+    others = {key: value for key, value in given.items() if key not in number_names}
+    for key in ("data", "encoder"):
+        if key in others:
+            others[key] = str(others[key])
+    if "data" in others:
+        others.setdefault("note", "")  # the recipe's is about its own data
+    return replace(recipe, **others, numbers=replace(recipe.numbers, **numbers))

@@ -1,72 +1,159 @@
-"""One page with everything about a test, for people who will not open a notebook. Nothing on it is fetched."""
+"""One page with everything about a test, for people who will not open a notebook.
+
+Nothing on it is fetched.
+"""
 
 import base64
 import html
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from string import Template
+from typing import Any
 
 import pandas as pd
 
 from . import metrics, plots
 
+FACTS = ("model", "encoder", "data", "split", "seed", "note")
+N_CONFUSIONS = 8  # lines of the table; the matrix shows them all
+N_SPEAKERS = 40  # lines of the picture
 
-def write(result: dict, predictions: pd.DataFrame, output_dir: Path) -> Path:
-    """Write `report.html`, with the pictures of `evaluate.write_results` and those of the groups drawn here."""
-    keys = ["accuracy", *(f"{score}_{kind}" for score in ("precision", "recall", "f1") for kind in metrics.AVERAGES)]
-    averages = pd.DataFrame({"figure": {key: result[key] for key in keys}})
-    averages[["low", "high"]] = [result[f"{key}_interval"] for key in keys]
-    averages.insert(0, "k/n", f"{result['correct']}/{result['n']}")
-    wrong = predictions[predictions["intent"] != predictions["predicted"]]
-    confusions = wrong.groupby(["intent", "predicted"]).size().rename("clips").nlargest(8).reset_index()
+
+@dataclass(frozen=True)
+class Grouping:
+    """Correct answers by something that is known of the clips."""
+
+    name: str  # ours, so that it can be a file's
+    title: str
+    table: pd.DataFrame  # of `metrics.accuracy_by`
+
+
+def write_report(
+    result: dict[str, Any],
+    predictions: pd.DataFrame,
+    pictures: dict[str, Path],
+    groupings: Sequence[Grouping],
+    path: Path,
+) -> None:
+    """Write the page to `path`, and a picture of each grouping beside it.
+
+    Takes what metrics.json will hold, the answers of `evaluation.predict_table`, and the pictures
+    `confusion_matrix` and `reliability`.
+    """
+    values = {
+        **_figures(result),
+        "about": _about(result),
+        "bootstrap": _text(result["bootstrap"]),
+        "calibration": _text(_calibration(result)),
+        "per_class": _table(metrics.class_table(result["per_class"])),
+        "averages": _table(averages(result)),
+        "confusions": _table(confusions(predictions)),
+        "confusion_matrix": _picture(pictures["confusion_matrix"]),
+        "reliability": _picture(pictures["reliability"]),
+        "groups": "".join(map(_picture, draw(groupings, path.parent))),
+    }
+    template = Template(Path(__file__).with_suffix(".html").read_text(encoding="utf-8"))
+    path.write_text(template.substitute(values), encoding="utf-8")
+
+
+def _figures(result: dict[str, Any]) -> dict[str, str]:
+    """Give the title and the headline figures of the page."""
     low, high = result["accuracy_interval"]
-    facts = {key: result.get(key) for key in ("model", "encoder", "data", "split", "seed", "note")}
-    parts = {
-        "title": f"Test of {result.get('model') or result.get('encoder')}",
+    name = result.get("model") or result.get("encoder")
+    return {
+        "title": _text(f"Test of {name}"),
         "percent": f"{100 * result['accuracy']:.1f} %",
         "low": f"{100 * low:.0f} %",
         "high": f"{100 * high:.0f} %",
-        "about": "; ".join(f"{key}: {value}" for key, value in facts.items() if value not in (None, "")),
-        "bootstrap": f"Wilson's for accuracy and what equals it, else the bootstrap {result['bootstrap']}",
-        "calibration": _calibration(result),
+        "n": str(result["n"]),
+        "correct": str(result["correct"]),
     }
-    parts = {key: html.escape(value) for key, value in parts.items()} | {"n": result["n"], "correct": result["correct"]}
-    parts["per_class"] = _table(metrics.class_table(result["per_class"]))
-    parts |= {"averages": _table(averages), "confusions": _table(confusions.set_index("intent"))}
-    for title, table in groups(predictions, output_dir).items():
-        plots.save(plots.accuracy(table, title), output_dir / f"{title.split(',')[0].replace(' ', '_')}.png")
-    pictures = {name: _picture(output_dir / f"{name}.png") for name in ("confusion_matrix", "reliability")}
-    parts |= pictures | {"groups": "".join(_picture(path) for path in sorted(output_dir.glob("by_*.png")))}
-    path = output_dir / "report.html"
-    path.write_text(Template(Path(__file__).with_suffix(".html").read_text("utf-8")).substitute(parts), "utf-8")
-    return path
 
 
-def groups(predictions: pd.DataFrame, output_dir: Path) -> dict[str, pd.DataFrame]:
-    """Count right answers by what is known of the clips: tables of `metrics.accuracy_by`, by title."""
-    found = {}
+def _about(result: dict[str, Any]) -> str:
+    """Say what was tested on what."""
+    facts = {key: result.get(key) for key in FACTS}
+    known = [f"{key}: {value}" for key, value in facts.items() if value not in (None, "")]
+    return _text("; ".join(known))
+
+
+def averages(result: dict[str, Any]) -> pd.DataFrame:
+    """Lay the accuracy and the averaged figures out, each with k/n and its 95 % interval."""
+    names = ["accuracy"]
+    for score in metrics.SCORES:
+        names += [f"{score}_{average}" for average in metrics.AVERAGES]
+    rows = {}
+    for name in names:
+        low, high = result[f"{name}_interval"]
+        rows[name] = {
+            "k/n": f"{result['correct']}/{result['n']}",
+            "figure": result[name],
+            "low": low,
+            "high": high,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def confusions(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Count the commonest mistakes: `intent`, `predicted` and `clips`."""
+    wrong = predictions[predictions["intent"] != predictions["predicted"]]
+    counts = wrong.groupby(["intent", "predicted"]).size().rename("clips")
+    return counts.nlargest(N_CONFUSIONS).reset_index().set_index("intent")
+
+
+def group(predictions: pd.DataFrame, conditions: pd.DataFrame | None = None) -> list[Grouping]:
+    """Count correct answers by what is known of the clips.
+
+    `conditions` counts them by condition, where that was tried (see `conditions`).
+    """
+    by_length = metrics.accuracy_by_length(predictions)
+    groupings = []
+    if conditions is not None:
+        title = "by condition, made from the clean clips"
+        groupings.append(Grouping("by_condition", title, conditions))
+    groupings.append(Grouping("by_duration", "by duration, seconds", by_length))
     if predictions["speaker"].ne("").any():
-        table = metrics.accuracy_by(predictions, ["speaker"]).sort_values("accuracy")
-        found["by speaker, weakest first"] = table.head(40)
-    found["by duration, seconds"] = metrics.accuracy_by_length(predictions)
-    if (output_dir / "robustness.csv").exists():
-        found["by condition, made from the clean clips"] = pd.read_csv(output_dir / "robustness.csv", index_col=0)
-    return found
+        by_speaker = metrics.accuracy_by(predictions, ["speaker"]).sort_values("accuracy")
+        title = "by speaker, weakest first"
+        groupings.append(Grouping("by_speaker", title, by_speaker.head(N_SPEAKERS)))
+    return groupings
 
 
-def _picture(path: Path) -> str:
-    encoded = base64.b64encode(path.read_bytes()).decode()
-    return f'<img src="data:image/png;base64,{encoded}" alt="{path.stem.replace("_", " ")}">'
+def draw(groupings: Sequence[Grouping], folder: Path) -> list[Path]:
+    """Draw the accuracy of each grouping into a file of its own; give the files."""
+    drawn = []
+    for grouping in groupings:
+        path = folder / f"{grouping.name}.png"
+        plots.save(plots.accuracy(grouping.table, grouping.title), path)
+        drawn.append(path)
+    return drawn
+
+
+def _text(text: str) -> str:
+    """Escape what HTML would take for its own."""
+    return html.escape(text)
 
 
 def _table(table: pd.DataFrame) -> str:
     return table.round(3).to_html(border=0)
 
 
-def _calibration(result: dict) -> str:
-    text = f"On average a score is {100 * result['calibration_error']:.1f} points away from the share that is right."
+def _picture(path: Path) -> str:
+    encoded = base64.b64encode(path.read_bytes()).decode()
+    alt = path.stem.replace("_", " ")
+    return f'<img src="data:image/png;base64,{encoded}" alt="{alt}">'
+
+
+def _calibration(result: dict[str, Any]) -> str:
+    """Say how far scores can be trusted, and what the threshold does."""
+    points = 100 * result["calibration_error"]
+    text = f"On average a score is {points:.1f} points away from the share that is right."
     if result["threshold"] is None:
-        return text + " The model has no threshold: it answers everything."
+        return f"{text} The model has no threshold: it answers everything."
+    answered = 100 * result["coverage"]
+    correct = 100 * result.get("accuracy_answered", 0)
     return (
-        f"{text} Below the score {result['threshold']:.2f} an answer is withheld: {100 * result['coverage']:.0f} % of "
-        f"the clips are answered, {100 * result.get('accuracy_answered', 0):.1f} % of those rightly."
+        f"{text} Below the score {result['threshold']:.2f} an answer is withheld: "
+        f"{answered:.0f} % of the clips are answered, {correct:.1f} % of those rightly."
     )

@@ -1,4 +1,4 @@
-"""Fine-tuning: an encoder, tables of clips and numbers become a trained model folder, through transformers' Trainer."""
+"""Fine-tuning: an encoder, tables of clips and numbers become a model, by transformers' Trainer."""
 
 import json
 import math
@@ -7,80 +7,84 @@ import shutil
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
-from tqdm import tqdm
-from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import (
+    EarlyStoppingCallback,
+    PrinterCallback,
+    Trainer,
+    TrainingArguments,
+)
 
-from . import metrics, model
-from .features import Collator
-from .recipes import Hyperparameters
+from . import frozen_head, metrics, model, run_folder
+from .batches import Collator
+from .model import NewClassifier
+from .progress import Progress
+from .recipes import Hyperparameters, Recipe
 
 if TYPE_CHECKING:
-    from datasets import DatasetDict
+    from datasets import Dataset, DatasetDict
+    from torch.utils.data import DataLoader
 
-MIN_EPOCHS, MAX_EPOCHS = 10, 60
-
-
-class Progress(TrainerCallback):
-    """A bar over the steps where there is a terminal, and a line an epoch everywhere."""
-
-    def __init__(self, metric: str):
-        self.metric = metric
-
-    def on_train_begin(self, args, state, control, **kwargs):
-        """Open the bar."""
-        off = None if state.is_world_process_zero else True
-        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="Training", unit="step", disable=off)
-
-    def on_step_end(self, args, state, control, **kwargs):
-        """Move the bar."""
-        self.bar.update()
-
-    def on_evaluate(self, args, state, control, metrics, **kwargs):
-        """Print the epoch's figures."""
-        if state.is_world_process_zero:
-            loss = next((entry["loss"] for entry in reversed(state.log_history) if "loss" in entry), math.nan)
-            figures = {"training loss": loss, "validation loss": metrics["eval_loss"]}
-            figures[self.metric] = metrics[f"eval_{self.metric}"]
-            epoch = f"epoch {state.epoch:g} of {args.num_train_epochs:g}: "
-            tqdm.write(epoch + ", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
-
-    def on_train_end(self, args, state, control, **kwargs):
-        """Close the bar."""
-        self.bar.close()
+MIN_EPOCHS = 10
+MAX_EPOCHS = 60
+LOGGED = ("epoch", "step", "loss", "learning_rate", "eval_loss", "eval_acc", "eval_f1")
 
 
 class SpeechTrainer(Trainer):
     """A Trainer whose validation batches are neither cropped at random nor augmented."""
 
+    data_collator: Any
     eval_collator: Collator | None = None
 
-    def get_eval_dataloader(self, eval_dataset=None):
+    def get_eval_dataloader(self, eval_dataset: "Dataset | None" = None) -> "DataLoader":
         """Load validation batches through `eval_collator`."""
-        training_collator, self.data_collator = self.data_collator, self.eval_collator or self.data_collator
+        training_collator = self.data_collator
+        self.data_collator = self.eval_collator or training_collator
         try:
             return super().get_eval_dataloader(eval_dataset)
         finally:
             self.data_collator = training_collator
 
-    def get_test_dataloader(self, test_dataset):
+    def get_test_dataloader(self, test_dataset: "Dataset") -> "DataLoader":
         """Load clips to be predicted in the same way."""
         return self.get_eval_dataloader(test_dataset)
 
 
-def training_arguments(numbers: Hyperparameters, output_dir: Path, n_train: int, equal: bool) -> TrainingArguments:
-    """Turn our numbers into transformers' own; `equal`: clips of similar length go into a batch."""
-    batch = numbers.batch_size * numbers.gradient_accumulation_steps * int(os.environ.get("WORLD_SIZE", 1))
-    epochs = numbers.epochs or min(MAX_EPOCHS, max(MIN_EPOCHS, math.ceil(numbers.steps / math.ceil(n_train / batch))))
+def settle(numbers: Hyperparameters, classifier: NewClassifier, n_train: int) -> Hyperparameters:
+    """Settle the numbers that were left to the size of encoder and data.
+
+    What is to stay as it is must be frozen already (`model.freeze`).
+    """
+    epochs = numbers.epochs
+    if epochs is None:
+        n_processes = int(os.environ.get("WORLD_SIZE", 1))
+        batch = numbers.batch_size * numbers.gradient_accumulation_steps * n_processes
+        steps_per_epoch = math.ceil(n_train / batch)
+        epochs = math.ceil(numbers.steps / steps_per_epoch)
+        epochs = min(MAX_EPOCHS, max(MIN_EPOCHS, epochs))
+    learning_rate = numbers.learning_rate
+    if learning_rate is None:
+        learning_rate = model.usual_learning_rate(classifier)
+    return replace(numbers, epochs=epochs, learning_rate=learning_rate)
+
+
+def training_arguments(
+    numbers: Hyperparameters, output_dir: Path, by_length: bool
+) -> TrainingArguments:
+    """Turn settled numbers into transformers' own.
+
+    `by_length`: clips of similar length go into a batch, and validation sees no padding.
+    """
+    on_gpu = torch.cuda.is_available()
     return TrainingArguments(
         output_dir=str(output_dir),
-        num_train_epochs=epochs,
+        num_train_epochs=numbers.epochs,
         learning_rate=numbers.learning_rate,
         per_device_train_batch_size=numbers.batch_size,
-        per_device_eval_batch_size=1 if equal else numbers.batch_size,  # validation sees no padding
+        per_device_eval_batch_size=1 if by_length else numbers.batch_size,
         gradient_accumulation_steps=numbers.gradient_accumulation_steps,
         warmup_steps=numbers.warmup,  # below 1: a share of all steps
         lr_scheduler_type=numbers.schedule,
@@ -93,92 +97,131 @@ def training_arguments(numbers: Hyperparameters, output_dir: Path, n_train: int,
         load_best_model_at_end=True,
         metric_for_best_model="choice",  # of `metrics.validation_scores`
         restore_callback_states_from_checkpoint=True,
-        use_cpu=not torch.accelerator.is_available(),  # else processes of torchrun on a CPU would not know each other
-        train_sampling_strategy="group_by_length" if equal else "random",
+        # Else processes of torchrun on a CPU would not know each other.
+        use_cpu=not torch.accelerator.is_available(),
+        train_sampling_strategy="group_by_length" if by_length else "random",
         length_column_name="seconds",
         remove_unused_columns=False,  # the collator wants them all
-        dataloader_num_workers=4 if torch.cuda.is_available() else 0,
-        dataloader_pin_memory=torch.cuda.is_available(),
+        dataloader_num_workers=4 if on_gpu else 0,
+        dataloader_pin_memory=on_gpu,
         disable_tqdm=True,  # Progress shows it
-        ddp_find_unused_parameters=True,  # the embedding of masked frames goes unused without SpecAugment
+        # The embedding of masked frames goes unused without SpecAugment.
+        ddp_find_unused_parameters=True,
         report_to="none",
         seed=numbers.seed,
     )
 
 
-def build_trainer(classifier, extractor, splits: "DatasetDict", numbers: Hyperparameters, output_dir: Path) -> Trainer:
+def build_trainer(
+    classifier: NewClassifier,
+    tables: "DatasetDict",
+    numbers: Hyperparameters,
+    output_dir: Path,
+) -> SpeechTrainer:
     """Put model, tables (train and validation of `data.load_data`) and numbers into a Trainer.
 
-    What is to stay as it is must be frozen already (`model.freeze`). `output_dir` is for checkpoints.
+    The numbers are settled (`settle`), and what is to stay as it is is frozen (`model.freeze`).
+    `output_dir` is for checkpoints.
     """
-    train, validation = splits["train"], splits["validation"]
-    numbers = replace(numbers, learning_rate=numbers.learning_rate or model.usual_learning_rate(classifier))
-    head_only = not any(p.requires_grad for p in model.encoder_of(classifier).parameters())
-    collator, eval_collator = (Collator(extractor, classifier.config, numbers, training) for training in (True, False))
-    equal = collator.rule == "equal" and not head_only
-    if head_only:
-        train, validation = (model.pooled_outputs(classifier, table, eval_collator) for table in (train, validation))
-        classifier, collator, eval_collator = model.FrozenHead(classifier), None, None
-    trainer = SpeechTrainer(
-        model=classifier,
-        args=training_arguments(numbers, output_dir, len(train), equal),
-        data_collator=collator,
-        train_dataset=train,
-        eval_dataset=validation,
-        processing_class=None if head_only else extractor,
-        compute_metrics=metrics.validation_scores(numbers.metric),
-        compute_loss_func=model.intent_loss(splits["train"], numbers.class_weights),
-        callbacks=[EarlyStoppingCallback(numbers.patience), Progress(numbers.metric)],
-    )
+    eval_collator = _collator(classifier, numbers, training=False)
+    if classifier.trains_head_only:
+        trainer = SpeechTrainer(
+            model=frozen_head.FrozenHead(classifier.model),
+            args=training_arguments(numbers, output_dir, by_length=False),
+            **_pooled(classifier, tables, eval_collator),
+            **_shared_arguments(tables, numbers),
+        )
+    else:
+        collator = _collator(classifier, numbers, training=True)
+        by_length = collator.rule == "equal"
+        trainer = SpeechTrainer(
+            model=classifier.model,
+            args=training_arguments(numbers, output_dir, by_length),
+            data_collator=collator,
+            train_dataset=tables["train"],
+            eval_dataset=tables["validation"],
+            processing_class=classifier.extractor,
+            **_shared_arguments(tables, numbers),
+        )
+        trainer.eval_collator = eval_collator
     trainer.remove_callback(PrinterCallback)
-    trainer.eval_collator = eval_collator
     return trainer
 
 
+def _collator(classifier: NewClassifier, numbers: Hyperparameters, training: bool) -> Collator:
+    return Collator(classifier.extractor, classifier.model.config, numbers, training)
+
+
+def _pooled(classifier: NewClassifier, tables: "DatasetDict", collator: Collator) -> dict[str, Any]:
+    """Encode train and validation clips once, as arguments of a Trainer."""
+    encoded = {
+        name: frozen_head.pooled_outputs(classifier.model, tables[name], collator)
+        for name in ("train", "validation")
+    }
+    return {"train_dataset": encoded["train"], "eval_dataset": encoded["validation"]}
+
+
+def _shared_arguments(tables: "DatasetDict", numbers: Hyperparameters) -> dict[str, Any]:
+    """Give the arguments of a Trainer that are the same for a whole model and for a head."""
+    return {
+        "compute_metrics": metrics.validation_scores(numbers.metric),
+        "compute_loss_func": model.intent_loss(tables["train"], numbers.class_weights),
+        "callbacks": [EarlyStoppingCallback(numbers.patience), Progress(numbers.metric)],
+    }
+
+
 def fine_tune(
-    encoder: str | Path, splits: "DatasetDict", numbers: Hyperparameters, output_dir: Path, resume: bool = False
-) -> dict:
-    """Fine-tune an encoder (see `model.build_model`) and save the checkpoint that was best on validation.
+    recipe: Recipe, tables: "DatasetDict", output_dir: Path, resume: bool = False
+) -> dict[str, Any]:
+    """Fine-tune a recipe's encoder and save the checkpoint that was best on validation.
 
-    `output_dir` gets `model/` (model, feature extractor, label maps), `training_log.csv` and, until it is done,
-    `checkpoints/`; with `resume`, training goes on from the last complete one, if there is one.
-
-    Gives, for the record and also in `model/training.json`: `encoder`, `seed`, `train_seconds` (of this process),
-    `epochs`, `steps`, `parameters`, `best_validation` and `hyperparameters`. Raises FileExistsError if `output_dir`
-    holds a finished run, or an unfinished one and `resume` is false.
+    `output_dir` gets `model/` (model, feature extractor, label maps), `training_log.csv` and, until
+    it is done, `checkpoints/`; with `resume`, training goes on from the last complete one, if there
+    is one. Gives, for the record and also in `model/training.json`: `encoder`, `seed`,
+    `train_seconds` (of this process), `epochs`, `steps`, `parameters`, `best_validation` and
+    `hyperparameters`. Raises `OutputError` if `output_dir` holds a finished run, or an unfinished
+    one and `resume` is false.
     """
-    output_dir = Path(output_dir)
-    check_output(output_dir, resume)
-    done = output_dir / "model" / "training.json"
-    if done.exists():  # killed after training, before the test split was scored
-        return json.loads(done.read_text())
-    labels = splits["train"].features["label"].names
-    classifier, extractor = model.build_model(encoder, labels, numbers.spec_augment, numbers.seed)
+    run_folder.check_output(output_dir, resume)
+    finished = output_dir / "model" / "training.json"
+    if finished.exists():  # killed after training, before the test split was scored
+        return json.loads(finished.read_text(encoding="utf-8"))
+    numbers = recipe.numbers
+    labels = tables["train"].features["label"].names
+    classifier = model.build_model(recipe.encoder, labels, numbers.spec_augment, numbers.seed)
     frozen = model.freeze(classifier, numbers.freeze)
-    classifier.config.max_seconds = numbers.max_seconds
-    trainer = build_trainer(classifier, extractor, splits, numbers, output_dir / "checkpoints")
+    classifier.model.config.max_seconds = numbers.max_seconds
+    numbers = settle(replace(numbers, freeze=frozen), classifier, len(tables["train"]))
+    checkpoints = output_dir / "checkpoints"
+    trainer = build_trainer(classifier, tables, numbers, checkpoints)
     began = time.perf_counter()
-    trainer.train(resume_from_checkpoint=last_checkpoint(output_dir / "checkpoints") if resume else None)
+    last = run_folder.last_checkpoint(checkpoints) if resume else None
+    trainer.train(resume_from_checkpoint=last and str(last))
     answers = trainer.predict(trainer.eval_dataset)
-    model.calibrate(classifier, answers.predictions, answers.label_ids, numbers.target_precision)
+    model.calibrate(
+        classifier.model, answers.predictions, answers.label_ids, numbers.target_precision
+    )
     log = training_log(trainer.state.log_history)
-    best = log.set_index("step").loc[trainer.state.best_global_step]
-    used = {"learning_rate": trainer.args.learning_rate, "epochs": trainer.args.num_train_epochs, "freeze": frozen}
     record = {
-        "encoder": str(encoder),
+        "encoder": recipe.encoder,
         "seed": numbers.seed,
         "train_seconds": round(time.perf_counter() - began, 1),
         "epochs": round(trainer.state.epoch, 2),
         "steps": trainer.state.global_step,
-        "parameters": classifier.num_parameters(),
-        "best_validation": {numbers.metric: float(best[f"eval_{numbers.metric}"])},
-        "hyperparameters": asdict(numbers) | used,
+        "parameters": classifier.model.num_parameters(),
+        "best_validation": {numbers.metric: _best_score(trainer, log, numbers.metric)},
+        "hyperparameters": asdict(numbers),
     }
     if is_main_process():
         log.to_csv(output_dir / "training_log.csv", index=False)
-        save_model(classifier, extractor, record, output_dir / "model")
-        shutil.rmtree(output_dir / "checkpoints", ignore_errors=True)
+        run_folder.save_model(classifier.model, classifier.extractor, record, output_dir / "model")
+        shutil.rmtree(checkpoints, ignore_errors=True)
     return record
+
+
+def _best_score(trainer: Trainer, log: pd.DataFrame, metric: str) -> float:
+    best = log.set_index("step").loc[trainer.state.best_global_step]
+    return float(best[f"eval_{metric}"])
 
 
 def is_main_process() -> bool:
@@ -186,39 +229,11 @@ def is_main_process() -> bool:
     return int(os.environ.get("RANK", 0)) == 0
 
 
-def check_output(output_dir: Path, resume: bool) -> None:
-    """Refuse to write over a run."""
-    if (output_dir / "metrics.json").exists() or ((output_dir / "model").exists() and not resume):
-        raise FileExistsError(f"{output_dir}: holds a finished run; choose another folder, or delete it first")
-    if last_checkpoint(output_dir / "checkpoints") and not resume:
-        raise FileExistsError(f"{output_dir}: holds an unfinished run; add --resume to go on, or choose another folder")
-
-
-def last_checkpoint(folder: Path) -> str | None:
-    """Find the newest checkpoint that was written whole: the Trainer writes trainer_state.json last."""
-    for path in sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True):
-        try:
-            json.loads((path / "trainer_state.json").read_text())
-            return str(path)
-        except (OSError, ValueError):
-            continue  # the process was killed while it was writing this one
-    return None
-
-
-def save_model(classifier, extractor, record: dict, folder: Path) -> None:
-    """Write model, feature extractor and record to a folder that appears only when it is complete."""
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    classifier.save_pretrained(partial)
-    extractor.save_pretrained(partial)
-    (partial / "training.json").write_text(json.dumps(record, indent=1) + "\n")
-    partial.rename(folder)
-
-
-def training_log(history: list[dict]) -> pd.DataFrame:
+def training_log(history: list[dict[str, Any]]) -> pd.DataFrame:
     """Turn the Trainer's log into one row an epoch: training loss, validation loss and metrics."""
-    wanted, rows = ("epoch", "step", "loss", "learning_rate", "eval_loss", "eval_acc", "eval_f1"), {}
+    rows: dict[int, dict[str, Any]] = {}
     for entry in history:
         row = rows.setdefault(entry["step"], {})
-        row.update({key: value for key, value in entry.items() if key.startswith(wanted)})
-    return pd.DataFrame([row for row in rows.values() if "eval_loss" in row or "loss" in row])
+        row.update({key: value for key, value in entry.items() if key.startswith(LOGGED)})
+    complete = [row for row in rows.values() if "eval_loss" in row or "loss" in row]
+    return pd.DataFrame(complete)

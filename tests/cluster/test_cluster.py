@@ -18,19 +18,30 @@ import pytest
 import soundfile
 from conftest import TONES
 
-ROOT = Path(__file__).resolve().parents[2]
+from speech_intent.paths import ROOT
+
 RATE = 16_000
 
 
 @pytest.fixture(scope="module")
 def cluster(model_folder):
-    """Two nodes of one core each, with Serve's HTTP on one of them; give the environment for commands, and the URL."""
+    """Two nodes of one core each, with Serve's HTTP on one of them.
+
+    Gives the environment for commands, and the URL.
+    """
     scratch = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # paths of sockets must be short
-    # jsonschema imports this if it is there: seconds, in each of Ray's dozen processes, and one must be up within 15 s.
+    # jsonschema imports this if it is there: seconds, in each of Ray's dozen processes, of which
+    # one must be up within 15 s.
     Path(scratch, "rfc3987_syntax.py").write_text("raise ImportError\n")
-    paths = os.pathsep.join(filter(None, [scratch, str(ROOT / "src"), os.environ.get("PYTHONPATH")]))
-    names = {"RAY_TMPDIR": scratch, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": paths}
-    names |= {"SPEECH_INTENT_MODEL": str(model_folder), "SPEECH_INTENT_MAX_MEGABYTES": "2"}
+    paths = [scratch, str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]
+    names = {
+        "RAY_TMPDIR": scratch,
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+        "SPEECH_INTENT_MODEL": str(model_folder),
+        "SPEECH_INTENT_MAX_MEGABYTES": "2",
+    }
     with pytest.MonkeyPatch.context() as patch:
         for name, value in names.items():
             patch.setenv(name, value)
@@ -53,23 +64,22 @@ def cluster(model_folder):
     shutil.rmtree(scratch, ignore_errors=True)
 
 
-def command(name: str) -> str:
-    return str(Path(sys.executable).parent / name)
-
-
 @pytest.fixture(scope="module")
 def url(cluster):
     """`serve run serve:cluster`, with a model on each node."""
     environment, url = cluster
-    arguments = ["run", "--non-blocking", "serve:cluster", "min_replicas=2", "max_replicas=2"]
-    subprocess.run([command("serve"), *arguments], cwd=ROOT, env=environment, check=True, timeout=180)
+    program = str(Path(sys.executable).parent / "serve")
+    command = [program, "run", "--non-blocking", "serve:cluster"]
+    command += ["min_replicas=2", "max_replicas=2"]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=180)
     return url
 
 
 def replicas() -> list[psutil.Process]:
     """Find the processes of the model."""
     name = "ray::ServeReplica:default:Model"
-    return [p for p in psutil.Process().children(recursive=True) if " ".join(p.cmdline()).startswith(name)]
+    processes = psutil.Process().children(recursive=True)
+    return [process for process in processes if " ".join(process.cmdline()).startswith(name)]
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +103,11 @@ def test_two_nodes_answer_through_one_endpoint(client, clips, classifier):
     served = {process.pid: process.cpu_times().user for process in models}
     for intent, path in list(clips.items()) * 3:
         answer = client.post("/predict", files={"file": (path.name, path.read_bytes())}).json()
-        own = classifier.predict(path)
-        assert (answer["label"], answer["file"], answer["seconds"]) == (intent, path.name, own.seconds)
-        assert {s["label"]: s["score"] for s in answer["scores"]} == pytest.approx(dict(own.scores), abs=1e-5)
+        prediction = classifier.predict(path)
+        assert (answer["label"], answer["file"]) == (intent, path.name)
+        assert answer["seconds"] == prediction.seconds
+        scores = {row["label"]: row["score"] for row in answer["scores"]}
+        assert scores == pytest.approx(dict(prediction.scores), abs=1e-5)
     assert all(process.cpu_times().user > served[process.pid] for process in models)
 
 
@@ -111,33 +123,41 @@ def test_errors_are_those_of_one_machine(client, clips):
     assert second["detail"].startswith("b.wav: is damaged or is not audio")
 
 
+def lost_calls(client) -> float:
+    """Read from /metrics how many calls died with their replica."""
+    lines = client.get("/metrics").text.splitlines()
+    [line] = [line for line in lines if line.startswith("speech_intent_lost_calls ")]
+    return float(line.split()[1])
+
+
 def test_a_killed_model_costs_no_request(client, clips):
-    results, lock, stop = [], threading.Lock(), threading.Event()
+    results = []
+    stop = threading.Event()
     items = [(intent, path.read_bytes()) for intent, path in clips.items()]
 
     def load(i: int) -> None:
+        intent, content = items[i % len(items)]
         while not stop.is_set():
-            intent, data = items[i % len(items)]
             try:
-                response = client.post("/predict", content=data)
-                result = response.status_code, response.json().get("label") == intent
+                response = client.post("/predict", content=content)
             except httpx2.HTTPError as error:
-                result = repr(error), False
-            with lock:
-                results.append(result)
+                results.append((repr(error), None))
+                continue
+            results.append((response.status_code, response.json().get("label") == intent))
 
     threads = [threading.Thread(target=load, args=(i,)) for i in range(8)]
     for thread in threads:
         thread.start()
-    kills = lost = 0
+    kills = 0
+    lost = 0.0
     while lost == 0 and kills < 5:  # until one dies with a call that it had accepted
-        n = len(results)
-        while len(results) < n + 16 or len(replicas()) < 2:  # both are up and at work
+        n_before = len(results)
+        while len(results) < n_before + 16 or len(replicas()) < 2:  # both are up and at work
             time.sleep(0.1)
         replicas()[0].kill()
         kills += 1
         time.sleep(1.0)
-        lost = float(client.get("/metrics").text.split("\nspeech_intent_lost_calls ")[1].split()[0])
+        lost = lost_calls(client)
     stop.set()
     for thread in threads:
         thread.join()
@@ -145,36 +165,53 @@ def test_a_killed_model_costs_no_request(client, clips):
     assert lost >= 1
 
 
+class Handle:
+    """A deployment handle whose calls end as the list says."""
+
+    def __init__(self, *ends):
+        self.ends = list(ends)
+        self.answer = self
+        self.asked = []
+
+    async def remote(self, clip):
+        self.asked.append(clip)
+        end = self.ends.pop(0)
+        if isinstance(end, Exception):
+            raise end
+        return end
+
+
+async def here() -> bool:
+    return False
+
+
 def test_a_lost_call_is_retried_once_and_a_full_queue_is_503():
     from ray.exceptions import ActorDiedError
     from ray.serve.exceptions import BackPressureError
 
-    sys.path.insert(0, str(ROOT))
-    import serve
+    from speech_intent.serving.answers import Answer, Clip
+    from speech_intent.serving.cluster import Replicas
+    from speech_intent.serving.places import Busy
 
-    class Handle:
-        """A deployment handle whose calls end as the list says."""
+    clip = Clip("a", b"")
+    good = Answer(200, {}, 1.0)
+    lost = ActorDiedError()
+    full = BackPressureError(5, 5)
 
-        def __init__(self, *ends):
-            self.ends, self.answer = list(ends), self
+    def run(*ends) -> tuple[Answer, int]:
+        replicas = Replicas(Handle(*ends), max_wait=10.0)
+        answer = asyncio.run(replicas.answer(clip, here))
+        assert set(replicas.model.asked) == {clip}
+        return answer, replicas.n_lost
 
-        async def remote(self, *_):
-            end = self.ends.pop(0)
-            if isinstance(end, Exception):
-                raise end
-            return end
-
-    def run(*ends):
-        return asyncio.run(serve.Replicas(Handle(*ends), 10.0).run(("a", b""), None))
-
-    assert run((200, {})) == (200, {})
-    assert run(ActorDiedError(), (200, {})) == (200, {})
+    assert run(good) == (good, 0)
+    assert run(lost, good) == (good, 1)
     with pytest.raises(ActorDiedError):
-        run(ActorDiedError(), ActorDiedError(), (200, {}))
-    with pytest.raises(serve.Busy):
-        run(BackPressureError(5, 5))
-    with pytest.raises(serve.Busy):
-        run(ActorDiedError(), BackPressureError(5, 5))
+        run(lost, lost, good)
+    for ends in [(full,), (lost, full)]:
+        with pytest.raises(Busy) as error:
+            run(*ends)
+        assert error.value.retry_after == 10
 
 
 def test_ray_data_scores_a_folder(cluster, url, clips, tmp_path, model_folder, classifier):
@@ -182,12 +219,13 @@ def test_ray_data_scores_a_folder(cluster, url, clips, tmp_path, model_folder, c
 
     serve.delete("default")  # its models take the cores
     folder = tmp_path / "folder"
+    scores = tmp_path / "scores"
     shutil.copytree(clips["hear_low"].parent, folder)
     (folder / "text.wav").write_text("not audio")
-    arguments = [str(folder), "--model", str(model_folder), "--output-dir", str(tmp_path / "scores")]
-    program = [sys.executable, ROOT / "examples" / "score_many.py", *arguments]
-    subprocess.run(program, env=cluster[0], check=True, timeout=180)
-    lines = [line for file in (tmp_path / "scores").iterdir() for line in file.read_text().splitlines()]
+    command = [sys.executable, ROOT / "examples" / "score_many.py", folder]
+    command += ["--model", model_folder, "--output-dir", scores]
+    subprocess.run(command, env=cluster[0], check=True, timeout=180)
+    lines = [line for file in scores.iterdir() for line in file.read_text().splitlines()]
     rows = {Path(row["file"]).stem: row for row in map(json.loads, lines)}
     assert len(lines) == len(rows) == 5
     assert "not audio" in rows.pop("text")["error"]

@@ -1,0 +1,335 @@
+"""Write the tables of figures in Markdown files, from `benchmarks/results/`.
+
+    python benchmarks/tables.py
+
+Into README.md, docs/evaluation.md, pretraining/README.md and the card of the small encoder. The
+results come from the commands in pretraining/README.md, and from the shipped classifier's own
+metrics.json.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from blocks import table, write_block
+
+from speech_intent.paths import ROOT, SHIPPED, SMALL
+
+RESULTS = ROOT / "benchmarks" / "results"
+FIGURES = "figures: benchmarks/tables.py"
+EVALUATION = "evaluation: benchmarks/tables.py"
+FIGURE_FILES = (ROOT / "README.md", ROOT / "pretraining" / "README.md", SMALL / "README.md")
+EVALUATION_FILE = ROOT / "docs" / "evaluation.md"
+ENCODER = "this encoder"
+CLASSIFIERS = (ENCODER, "random weights", "MFCC + SVM")
+FEW = 12  # training clips an intent
+UNMEASURED = "not measured"
+REJECTED = ("intents left out", "noise", "chords", "knocks")
+COVERED = ("accuracy", "f1_macro", "f1_weighted", "precision_macro")
+MANY = 200  # clips of a simulated test from which on coverage is reported
+
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """An accuracy and how sure it is."""
+
+    accuracy: float
+    correct: int
+    n: int
+    interval: tuple[float, float] | None = None  # 95 %, where clips are independent enough for one
+    spread: tuple[float, float] | None = None  # lowest and highest of several trainings
+    spread_over: str = ""  # what differs between them: "6 speakers"
+
+
+def load(name: str) -> Result:
+    """Read one result file; empty where the figure has not been taken."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def one_test(result: Result | None) -> Figure | None:
+    """Take the figure of one training, scored on one test split."""
+    if not result:
+        return None
+    low, high = result["accuracy_interval"]
+    return Figure(result["accuracy"], result["correct"], result["n"], interval=(low, high))
+
+
+def all_clips(result: Result) -> Figure | None:
+    """Take the figure of the training on all clips out of a learning curve."""
+    whole = [run for run in result.get("runs", []) if not run["clips_per_intent"]]
+    return one_test(whole[0] if whole else None)
+
+
+def few_clips(result: Result) -> Figure | None:
+    """Take the mean over the draws of twelve clips an intent, all scored on the same test split."""
+    runs = [run for run in result.get("runs", []) if run["clips_per_intent"] == FEW]
+    if not runs:
+        return None
+    correct = sum(run["correct"] for run in runs)
+    n = sum(run["n"] for run in runs)
+    scores = [run["accuracy"] for run in runs]
+    spread = (min(scores), max(scores))
+    return Figure(correct / n, correct, n, spread=spread, spread_over=f"{len(runs)} draws")
+
+
+def folds(result: Result, classifier: str) -> Figure | None:
+    """Take the figure of all folds of `train --protocol`, each clip tested once.
+
+    Where speakers are known, an interval over clips would be too narrow: there is none.
+    """
+    if classifier not in result:
+        return None
+    row = result[classifier]
+    scores = [run["accuracy"] for run in row["runs"]]
+    kind = "speakers" if result["protocol"] == "leave-one-speaker-out" else "folds"
+    interval = None
+    if not result["speakers"]:
+        low, high = row["accuracy_interval"]
+        interval = (low, high)
+    return Figure(
+        accuracy=row["accuracy"],
+        correct=row["correct"],
+        n=row["n"],
+        interval=interval,
+        spread=(min(scores), max(scores)),
+        spread_over=f"{len(scores)} {kind}",
+    )
+
+
+def measured() -> dict[str, dict[str, Figure | None]]:
+    """Collect the figures: by what was fine-tuned on and scored on, then by classifier."""
+    curves = {name: load(f"curve-{name}") for name in ("small", "random")}
+    svm = load("bundled-svm")
+    shipped = json.loads((SHIPPED / "metrics.json").read_text(encoding="utf-8"))
+    digits = {name: load(f"digits-{name}") for name in ("small", "random")}
+    commands = {name: load(f"commands-{name}") for name in ("small", "random")}
+    rows = {
+        "bundled requests: new voices, new wordings": (
+            one_test(shipped),
+            all_clips(curves["random"]),
+            one_test(svm),
+        ),
+        "the same, 12 training clips an intent": (
+            few_clips(curves["small"]),
+            few_clips(curves["random"]),
+            few_clips(svm),
+        ),
+        "spoken digits (people), one speaker held out in turn": (
+            folds(digits["small"], "encoder"),
+            folds(digits["random"], "encoder"),
+            folds(digits["small"], "MFCC + SVM"),
+        ),
+        "spoken commands (people) left out of pretraining": (
+            folds(commands["small"], "encoder"),
+            folds(commands["random"], "encoder"),
+            folds(commands["small"], "MFCC + SVM"),
+        ),
+    }
+    return {task: dict(zip(CLASSIFIERS, row, strict=True)) for task, row in rows.items()}
+
+
+def cells(figure: Figure | None) -> list[str]:
+    """Write accuracy, right / clips, interval and range, a cell each."""
+    if figure is None:
+        return [UNMEASURED, "", "", ""]
+    interval = span(figure.interval) if figure.interval else ""
+    spread = f"{span(figure.spread)} ({figure.spread_over})" if figure.spread else ""
+    return [f"{figure.accuracy:.3f}", f"{figure.correct}/{figure.n}", interval, spread]
+
+
+def span(ends: tuple[float, float]) -> str:
+    """Write the two ends of an interval or a range."""
+    return f"{ends[0]:.3f} to {ends[1]:.3f}"
+
+
+def figures() -> str:
+    """Write the first table: what the encoder gives, with the others' accuracy beside it."""
+    header = ["fine-tuned on, scored on", "accuracy", "right / clips", "95 % interval"]
+    header += ["range over folds or draws", *CLASSIFIERS[1:]]
+    rows = []
+    for task, by_classifier in measured().items():
+        others = [cells(by_classifier[name])[0] for name in CLASSIFIERS[1:]]
+        rows.append([task, *cells(by_classifier[ENCODER]), *others])
+    return "\n".join([*table(header, rows), "", *remarks()]) + "\n"
+
+
+def remarks() -> list[str]:
+    """Write what qualifies the first table, and what the encoder costs."""
+    lines = [
+        "Intervals are Wilson's, over clips; the digits have none, being six people's, "
+        "nor have the draws, which share their",
+        "test clips. Seed 0, draws 0 to 4; checkpoints chosen on validation clips; on 2 CPU cores.",
+    ]
+    cost = load("cost")
+    if cost:
+        forward = cost["forward_3s_ms"]
+        tuning = cost["fine_tune_112_clips"]
+        lines += [
+            "",
+            f"{cost['parameters'] / 1e6:.2f} M parameters with a head, {cost['megabytes']:.1f} MB "
+            f"on disk. One pass of a 3 s clip takes {forward['median']:.0f} ms (median of "
+            f"{forward['n']}), fine-tuning on",
+            f"112 clips of 2.5 s {tuning['seconds']:.0f} s ({tuning['steps']} steps)."
+            + training_minutes(),
+        ]
+    return lines
+
+
+def training_minutes() -> str:
+    """Write how long the folds of real speech took, where they were measured."""
+    results = {name: load(f"{name}-small") for name in ("digits", "commands")}
+    minutes = [
+        f"{name} {result['train_seconds'] / 60:.0f} minutes"
+        for name, result in results.items()
+        if result
+    ]
+    if not minutes:
+        return ""
+    return f" All folds, with another job beside: {', '.join(minutes)}."
+
+
+def evaluation() -> str:
+    """Write everything else: each classifier, hard conditions, thresholds, intervals."""
+    parts = [
+        *each_classifier(),
+        "",
+        *robustness(),
+        "",
+        *rejection(load("out-of-scope").get("runs", [])),
+        "",
+        *coverage(load("coverage")),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def each_classifier() -> list[str]:
+    """Write the first table in full, a row a classifier."""
+    header = ["fine-tuned on, scored on", "classifier", "accuracy", "right / clips"]
+    header += ["95 % interval", "range over folds or draws"]
+    rows = [
+        [task, name, *cells(figure)]
+        for task, by_classifier in measured().items()
+        for name, figure in by_classifier.items()
+    ]
+    return [
+        "The first table in full. Random weights are those of the same architecture:",
+        "",
+        *table(header, rows),
+    ]
+
+
+def robustness() -> list[str]:
+    """Write the lines about `evaluate --robustness`."""
+    path = RESULTS / "robustness.csv"
+    if not path.exists():
+        return [f"Hard conditions: {UNMEASURED}."]
+    rows = []
+    for row in pd.read_csv(path).to_dict("records"):
+        interval = (row["low"], row["high"])
+        figure = Figure(row["accuracy"], row["correct"], row["n"], interval)
+        rows.append([row["condition"], *cells(figure)[:3]])
+    header = ["condition", "accuracy", "right / clips", "95 % interval"]
+    return [
+        "The shipped classifier on the bundled test split under harder conditions:",
+        "",
+        *table(header, rows),
+        "",
+        "`python -m speech_intent.evaluate --model models/wav2vec2-small-scooter --robustness "
+        "--output-dir runs/hard`",
+    ]
+
+
+def rejection(runs: Sequence[Result]) -> list[str]:
+    """Write the lines about benchmarks/out_of_scope.py."""
+    if not runs:
+        return [f"Unknown requests: {UNMEASURED}."]
+    n_clips = sum(run["n"] for run in runs)
+    answered = percent([run["coverage"] for run in runs])
+    right = percent([run["accuracy"] for run in runs])
+    right_answered = percent([run["accuracy_answered"] for run in runs])
+    rows = []
+    for kind in REJECTED:
+        n = sum(run[kind]["n"] for run in runs)
+        areas = [run[kind]["auroc"] for run in runs]
+        accepts = [run[kind]["false_accepts"] for run in runs]
+        area = f"{np.mean(areas):.3f} ({min(areas):.3f})"
+        accepted = f"{np.mean(accepts):.3f} ({max(accepts):.3f})"
+        rows.append([f"{kind} ({n})", area, accepted])
+    header = ["clips", "AUROC, mean (lowest)", "accepted by mistake, mean (most)"]
+    return [
+        "Three times, three of the nine bundled intents were left out of training. Of "
+        f"{n_clips} test clips of the",
+        f"others, {answered} get an answer with a threshold fitted on validation for precision "
+        "0.9, and",
+        f"{right_answered} of the answers are right ({right} without it). If only the",
+        f"surest half were answered, {surest(runs, 0.5)} would be right, of the surest 80 %, "
+        f"{surest(runs, 0.8)}.",
+        "Of what should be rejected:",
+        "",
+        *table(header, rows),
+        "",
+        "`python benchmarks/out_of_scope.py --output-dir runs/out-of-scope`, seed 0, 2 CPU cores.",
+    ]
+
+
+def percent(shares: Sequence[float]) -> str:
+    """Write the mean of shares in percent."""
+    return f"{100 * np.mean(shares):.0f} %"
+
+
+def surest(runs: Sequence[Result], share: float) -> str:
+    """Write the mean accuracy of this share of the answers, those with the highest scores."""
+    points = [point for run in runs for point in run["curve"]]
+    return percent([p["accuracy"] for p in points if abs(p["coverage"] - share) < 1e-9])
+
+
+def coverage(result: Result) -> list[str]:
+    """Write the lines about benchmarks/interval_coverage.py."""
+    if not result:
+        return [f"Coverage of the intervals: {UNMEASURED}."]
+    many = [row for row in result["independent clips"] if row["n"] >= MANY]
+    rows = []
+    for name in COVERED:
+        shares = [row[name] for row in many]
+        ends = (min(shares), max(shares))
+        rows.append(["independent clips, n 200 to 1,000", name, span(ends)])
+    for row in result["speakers who differ"]:
+        case = f"{row['speakers']} speakers who differ, 20 clips each"
+        shares = (
+            f"{row['over speakers']:.3f} drawing speakers, {row['over clips']:.3f} drawing clips"
+        )
+        rows.append([case, "f1_macro", shares])
+    return [
+        "How often 95 % intervals hold the true figure "
+        f"({result['draws']:,} simulated tests a case):",
+        "",
+        *table(["case", "figure", "coverage"], rows),
+        "",
+        "`python benchmarks/interval_coverage.py --output runs/coverage.json`",
+    ]
+
+
+def blocks() -> list[tuple[Path, str, str]]:
+    """List what this program writes: file, name of the block, content."""
+    first = figures()
+    return [
+        *((path, FIGURES, first) for path in FIGURE_FILES),
+        (EVALUATION_FILE, EVALUATION, evaluation()),
+    ]
+
+
+def main() -> None:
+    """Write every block."""
+    for path, name, content in blocks():
+        write_block(path, name, content)
+
+
+if __name__ == "__main__":
+    main()

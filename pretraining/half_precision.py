@@ -1,0 +1,16 @@
+"""Weights on disk in half precision, read back as float32."""
+
+import json
+from pathlib import Path
+
+from transformers import PreTrainedModel
+
+
+def save_half(model: PreTrainedModel, folder: Path) -> None:
+    """Save a model, halved in place, as a folder that loads as float32 without being asked to."""
+    model.half().save_pretrained(folder)
+    file = folder / "config.json"
+    config = json.loads(file.read_text(encoding="utf-8"))
+    config["dtype"] = "float32"
+    config.pop("_name_or_path", None)
+    file.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

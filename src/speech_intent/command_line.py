@@ -1,0 +1,47 @@
+"""What the command lines share: options that say which recordings, and what becomes of errors."""
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from .errors import UserError
+from .recipes import RECIPES
+
+DATA_OPTIONS = ("data", "config", "audio", "intent", "speaker")  # fields of a Recipe
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which recordings, to a parser of `train` or `evaluate`."""
+    parser.add_argument(
+        "--recipe", default="bundled", choices=list(RECIPES), help="(default: %(default)s)"
+    )
+    parser.add_argument(
+        "--data",
+        help="folder with metadata.csv, 'bundled' or Hub dataset (default: the recipe's)",
+    )
+    parser.add_argument(
+        "--config",
+        help="configuration of the Hub dataset, such as a language (default: the recipe's)",
+    )
+    for column in ("audio", "intent", "speaker"):
+        parser.add_argument(
+            f"--{column}-column",
+            dest=column,
+            metavar="COLUMN",
+            help="where the data call it so",
+        )
+
+
+def data_options(args: argparse.Namespace) -> dict[str, str | None]:
+    """Take from parsed arguments what `recipes.resolve` wants to know of the recordings."""
+    return {name: getattr(args, name) for name in DATA_OPTIONS}
+
+
+def exit_status(work: Callable[[], None]) -> int:
+    """Do a command's work; return 0, or 1 after a line about what its user can put right."""
+    try:
+        work()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,244 @@
+"""Score a trained model on labelled recordings, and write down everything about it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from tqdm import tqdm
+
+from . import audio, calibration, data, metrics, plots, report
+from .conditions import Change, conditions
+from .errors import ModelError, OutputError, UserError
+from .intervals import mcnemar
+from .plots import Example
+from .predict import IntentClassifier
+from .recipes import Recipe
+from .run_folder import write_json
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+PREDICTIONS = "predictions.csv"
+NAMES = ("file_name", "intent", "predicted", "speaker")  # text, whatever they look like
+
+
+def score_model(
+    model: str, recipe: Recipe, split: str, output_dir: Path, robustness: bool = False
+) -> dict[str, Any]:
+    """Score a model, a folder or Hub id, on a split of the data that a recipe names.
+
+    `output_dir` gets what `evaluate_model` writes. Returns the contents of metrics.json. Raises
+    `OutputError`, `DataError`, `ModelError`.
+    """
+    if (output_dir / "metrics.json").exists():
+        remedy = "choose another folder, or delete it first"
+        raise OutputError(output_dir, "holds results", remedy)
+    splits = data.load_data(recipe)
+    classifier = IntentClassifier.from_pretrained(model, engine="torch")
+    record = {
+        "model": model,
+        "data": recipe.data,
+        "config": recipe.config,
+        "split": f"{split} ({splits.note})",
+        "seed": recipe.numbers.seed,
+        **data.facts(splits.tables),
+    }
+    return evaluate_model(classifier, splits.tables[split], output_dir, record, robustness)
+
+
+def model_seed(model: str | Path) -> int:
+    """Read the seed a model was trained with, so that it is not tested on what it learned."""
+    try:
+        record = json.loads((Path(model) / "training.json").read_text(encoding="utf-8"))
+        return int(record["seed"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+
+
+def evaluate_model(
+    classifier: IntentClassifier,
+    table: "Dataset",
+    output_dir: Path,
+    record: dict[str, Any],
+    robustness: bool = False,
+) -> dict[str, Any]:
+    """Score a classifier on one split of `data.load_data` and write the results.
+
+    The model is not changed. `output_dir` gets what `write_results` writes and, with `robustness`,
+    `robustness.csv`: accuracy under each of `conditions`. Returns the contents of metrics.json.
+    Raises `ModelError` for intents that the model does not know.
+    """
+    _check_intents(classifier, table)
+    output_dir = Path(output_dir)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    predictions = predict_table(classifier, table)
+    by_condition = None
+    if robustness:
+        by_condition = accuracy_by_condition(classifier, table)
+        by_condition.to_csv(output_dir / "robustness.csv")
+    record = {**record, "threshold": classifier.threshold}
+    return write_results(predictions, classifier.labels, output_dir, record, by_condition)
+
+
+def _check_intents(classifier: IntentClassifier, table: "Dataset") -> None:
+    names = table.features["label"].names
+    spoken = {names[label] for label in table["label"]}
+    unknown = sorted(spoken - set(classifier.labels))
+    if unknown:
+        problem = f"does not know the intents {', '.join(unknown)} of the data"
+        remedy = f"it knows {', '.join(classifier.labels)}"
+        raise ModelError(classifier.name, problem, remedy)
+
+
+def predict_table(
+    classifier: IntentClassifier, table: "Dataset", change: Change | None = None
+) -> pd.DataFrame:
+    """Predict every clip of a table, in its order.
+
+    `change` alters the first window of each (see `conditions`). Gives `file_name`, `intent`
+    (truth), `predicted` (the best intent, accepted or not), `score`, `accepted`, `speaker`,
+    `seconds` and `p_INTENT`, the probability of every intent.
+    """
+    names = table.features["label"].names
+    sampling_rate = classifier.extractor.sampling_rate
+    bar = tqdm(table, desc="Predicting", unit="clip", disable=None, leave=False)
+    rows = []
+    for i, row in enumerate(bar):
+        source = row["audio"]
+        if change is not None:
+            clip = audio.load(source, sampling_rate, max_seconds=classifier.max_seconds)
+            source = (change(clip, sampling_rate, i), sampling_rate)
+        prediction = classifier.predict(source)
+        for warning in prediction.warnings:
+            audio.log_warning(warning)
+        rows.append(
+            {
+                "file_name": row["file_name"],
+                "intent": names[row["label"]],
+                "predicted": prediction.label,
+                "score": prediction.score,
+                "accepted": prediction.accepted,
+                "speaker": row["speaker"],
+                "seconds": round(prediction.seconds, 3),
+                **{f"p_{label}": score for label, score in sorted(prediction.scores)},
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def accuracy_by_condition(classifier: IntentClassifier, table: "Dataset") -> pd.DataFrame:
+    """Answer every clip of a table under each of `conditions`; see `metrics.accuracy_by`."""
+    answers = {
+        name: predict_table(classifier, table, change) for name, change in conditions().items()
+    }
+    together = pd.concat(answers, names=["condition"]).reset_index("condition")
+    counts = metrics.accuracy_by(together, ["condition"])
+    return counts.loc[list(answers)]
+
+
+def write_results(
+    predictions: pd.DataFrame,
+    labels: list[str],
+    output_dir: Path,
+    record: dict[str, Any],
+    by_condition: pd.DataFrame | None = None,
+) -> dict[str, Any]:
+    """Score the answers of `predict_table` and write everything about them.
+
+    `output_dir` gets `metrics.json` (the scores of `metrics.classification_metrics`, calibration,
+    and `record`: data, split, seed, threshold; also returned), `predictions.csv`,
+    `confusion_matrix.png`, `reliability.png`, a picture of each group of clips, and `report.html`,
+    which shows them all.
+    """
+    scores = predictions["score"].to_numpy()
+    is_correct = (predictions["intent"] == predictions["predicted"]).to_numpy()
+    bins = calibration.reliability(scores, is_correct)
+    result = {
+        **_classification(predictions, labels),
+        "calibration_error": calibration.calibration_error(bins),
+        "calibration_error_interval": calibration.calibration_error_interval(scores, is_correct),
+    }
+    if record["threshold"] is not None:
+        is_accepted = predictions["accepted"].to_numpy()
+        result.update(calibration.coverage(is_correct, is_accepted))
+    result.update(record)
+    predictions.to_csv(output_dir / PREDICTIONS, index=False)
+    pictures = {
+        "confusion_matrix": plots.confusion_matrix(result["confusion"], labels),
+        "reliability": plots.reliability(bins),
+    }
+    files = {name: output_dir / f"{name}.png" for name in pictures}
+    for name, figure in pictures.items():
+        plots.save(figure, files[name])
+    groupings = report.group(predictions, by_condition)
+    report.write_report(result, predictions, files, groupings, output_dir / "report.html")
+    write_json(output_dir / "metrics.json", result)  # says that all of it is there
+    return result
+
+
+def _classification(predictions: pd.DataFrame, labels: list[str]) -> dict[str, Any]:
+    ids = {label: i for i, label in enumerate(labels)}
+    truth = predictions["intent"].map(ids)
+    predicted = predictions["predicted"].map(ids)
+    return metrics.classification_metrics(truth, predicted, labels, predictions["speaker"])
+
+
+def read_predictions(folder: Path) -> pd.DataFrame:
+    """Read the answers that `write_results` left in a folder; an intent called 01 stays so."""
+    kinds = dict.fromkeys(NAMES, str)
+    return pd.read_csv(folder / PREDICTIONS, dtype=kinds, keep_default_na=False)
+
+
+def compare_models(folders: Mapping[str, Path]) -> pd.DataFrame:
+    """Compare models, by name, on the same clips, from the folders of their results.
+
+    Gives a row a model, best first: `correct`, `n`, `accuracy`, its interval (`low`, `high`), and
+    of the exact McNemar test against the best `only_best`, `only_this` (clips that one of the two
+    alone answered correctly) and `p`. Raises `UserError` if the clips differ.
+    """
+    answers = {name: read_predictions(folder) for name, folder in folders.items()}
+    _check_same_clips(answers)
+    together = pd.concat(answers, names=["model"]).reset_index("model")
+    counts = metrics.accuracy_by(together, ["model"])
+    counts = counts.sort_values("accuracy", ascending=False, kind="stable")
+    is_correct = {name: table["intent"] == table["predicted"] for name, table in answers.items()}
+    best, *others = counts.index
+    tests = {}
+    for name in others:
+        test = mcnemar(is_correct[best], is_correct[name])
+        tests[name] = {"only_best": test.only_first, "only_this": test.only_second, "p": test.p}
+    return counts.join(pd.DataFrame.from_dict(tests, orient="index"))
+
+
+def _check_same_clips(answers: Mapping[str, pd.DataFrame]) -> None:
+    first, *others = answers
+    clips = list(answers[first]["file_name"])
+    for name in others:
+        if list(answers[name]["file_name"]) != clips:
+            problem = f"was not scored on the same clips as {first}"
+            raise UserError(name, problem, "add --seed, so that one split is drawn for all")
+
+
+def examples(classifier: IntentClassifier, table: "Dataset", n: int = 8) -> list[Example]:
+    """Pick n clips of a table at even distances and answer them."""
+    names = table.features["label"].names
+    sampling_rate = classifier.extractor.sampling_rate
+    step = max(1, len(table) // n)
+    picked = []
+    for i in range(0, len(table), step)[:n]:
+        row = table[i]
+        clip = audio.load(row["audio"], sampling_rate, max_seconds=classifier.max_seconds)
+        prediction = classifier.predict(row["audio"])
+        truth = names[row["label"]]
+        picked.append(Example(clip, truth, prediction.label, prediction.score))
+    return picked
+
+
+def headline(result: dict[str, Any]) -> str:
+    """Say the headline figures of `metrics.json` in one line."""
+    low, high = result["accuracy_interval"]
+    accuracy = f"accuracy {result['accuracy']:.4f} = {result['correct']}/{result['n']}"
+    interval = f"95 % interval {low:.3f} to {high:.3f}"
+    return f"{accuracy} ({interval}), macro F1 {result['f1_macro']:.4f}"

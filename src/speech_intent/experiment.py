@@ -1,0 +1,97 @@
+"""Train on a dataset and score the result: what notebook 2 and the command line both do."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from . import data, evaluation, plots, run_folder, training
+from .data import Splits
+from .names import file_stem
+from .predict import IntentClassifier
+from .recipes import Recipe
+
+COMPARED = (
+    "n",
+    "correct",
+    "accuracy",
+    "f1_macro",
+    "f1_weighted",
+    "parameters",
+    "train_seconds",
+)
+
+
+def run(recipe: Recipe, output_dir: Path, resume: bool = False) -> dict[str, Any]:
+    """Train as a recipe says and score the result on its test split.
+
+    `output_dir` gets `model/`, `metrics.json` (copied into `model/` too, and returned),
+    `predictions.csv`, `training_log.csv` and pictures. Under torchrun the processes beside the main
+    one return an empty dict. Raises `DataError`, `ModelError`, `OutputError`.
+    """
+    run_folder.check_output(output_dir, resume)
+    splits = data.load_data(recipe)
+    if training.is_main_process():
+        print(data.summary(splits.tables).to_string(), f"Split: {splits.note}", sep="\n")
+        if recipe.note:
+            print(f"Note: {recipe.note}")
+    return train_and_score(recipe, splits, output_dir, resume)
+
+
+def train_and_score(
+    recipe: Recipe, splits: Splits, output_dir: Path, resume: bool = False
+) -> dict[str, Any]:
+    """Do what `run` does, from tables on."""
+    tables = splits.tables
+    trained = training.fine_tune(recipe, tables, output_dir, resume)
+    if not training.is_main_process():
+        return {}
+    log = pd.read_csv(output_dir / "training_log.csv")
+    curves = plots.training_curves(log, recipe.numbers.metric)
+    plots.save(curves, output_dir / "training_curves.png")
+    classifier = IntentClassifier.from_pretrained(output_dir / "model")
+    examples = evaluation.examples(classifier, tables["validation"])
+    plots.save(plots.answers(examples), output_dir / "validation.png")
+    record = {
+        **trained,
+        "data": recipe.data,
+        "config": recipe.config,
+        "note": recipe.note,
+        "split": f"test ({splits.note})",
+        **data.facts(tables),
+    }
+    result = evaluation.evaluate_model(classifier, tables["test"], output_dir, record)
+    shutil.copy(output_dir / "metrics.json", output_dir / "model")
+    return result
+
+
+def compare_encoders(
+    recipes: list[Recipe], output_dir: Path, resume: bool = False
+) -> pd.DataFrame | None:
+    """Run recipes that differ in their encoder, each into a folder of its own in `output_dir`.
+
+    Gives a row an encoder, also in `comparison.csv`; None in the processes of torchrun beside the
+    main one.
+    """
+    folders = encoder_folders([recipe.encoder for recipe in recipes])
+    results = {
+        recipe.encoder: run(recipe, output_dir / folders[recipe.encoder], resume)
+        for recipe in recipes
+    }
+    if not training.is_main_process():
+        return None
+    table = pd.DataFrame.from_dict(results, orient="index")[list(COMPARED)]
+    table = table.rename_axis("encoder")
+    table.to_csv(output_dir / "comparison.csv")
+    return table
+
+
+def encoder_folders(encoders: list[str]) -> dict[str, str]:
+    """Name a folder for each encoder: the last part of its name where that tells it apart."""
+    last = {encoder: file_stem(Path(encoder).name) for encoder in encoders}
+    stems = list(last.values())
+    return {
+        encoder: stem if stems.count(stem) == 1 else file_stem(encoder)
+        for encoder, stem in last.items()
+    }

@@ -1,0 +1,174 @@
+"""A dataset on the Hub becomes a table of clips. Their audio stays encoded until it is needed."""
+
+import contextlib
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from .errors import DataError
+from .names import first_line
+from .recipes import Recipe
+from .tables import Listing, name_intents, split_name, table_problems
+
+if TYPE_CHECKING:
+    from datasets import Dataset, DatasetDict
+
+CONVERTED = "refs/convert/parquet"  # the Hub's Parquet copy of a dataset that is a script
+OTHERWISE = (
+    "connect, or put its clips into a folder with a metadata.csv (README.md says how), "
+    "and name it by --data"
+)
+HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+")
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether this names a repository on the Hub: NAMESPACE/NAME, and no such folder."""
+    return HUB_ID.fullmatch(name) is not None and not os.path.isdir(name)
+
+
+def as_folder(repo: str) -> Path | None:
+    """Fetch a dataset that is a folder with metadata.csv; None if it is not one.
+
+    `publish --dataset` leaves such datasets.
+    """
+    from huggingface_hub import HfApi, snapshot_download
+
+    with contextlib.suppress(Exception):  # `read_hub` comes next, and says what is wrong
+        if "metadata.csv" in HfApi().list_repo_files(repo, repo_type="dataset"):
+            return Path(snapshot_download(repo, repo_type="dataset"))
+    return None
+
+
+def read_hub(repo: str, recipe: Recipe) -> Listing:
+    """List the clips of a Hub dataset, its configuration and columns as the recipe says.
+
+    `file_name` is SPLIT/NUMBER; for the rest see `Listing`. Raises `DataError` for a dataset that
+    is not there or out of reach, and for columns that it lacks, naming those it has.
+    """
+    from datasets import Audio, concatenate_datasets
+
+    parts = _download(repo, recipe)
+    for name, part in parts.items():
+        _check_columns(repo, name, part, recipe)
+    try:
+        tables = [_rows(name, part, recipe) for name, part in parts.items()]
+    except ValueError as error:
+        raise DataError(repo, [str(error)]) from error
+    table = pd.concat(tables, ignore_index=True)
+    if len(parts) == 1:
+        table["split"] = ""
+    encoded = [
+        part.cast_column(recipe.audio, Audio(decode=False)).select_columns(recipe.audio)
+        for part in parts.values()
+    ]
+    clips = concatenate_datasets(encoded)
+    if recipe.audio != "audio":
+        clips = clips.rename_column(recipe.audio, "audio")
+    problems = table_problems(table)
+    empty = [clip is None for clip in clips["audio"]]
+    problems += [f"{name}: has no audio" for name in table.loc[empty, "file_name"]]
+    return Listing(table, clips, tuple(problems))
+
+
+def _check_columns(repo: str, split: str, part: "Dataset", recipe: Recipe) -> None:
+    from datasets import Audio
+
+    wanted = (recipe.audio, recipe.intent)
+    missing = [repr(column) for column in wanted if column not in part.features]
+    if missing:
+        columns = ", ".join(part.features)
+        problem = f"{split} has no column {' or '.join(missing)}; it has {columns}"
+        raise DataError(repo, [problem])
+    if not isinstance(part.features[recipe.audio], Audio):
+        kinds = ", ".join(
+            f"{column} ({type(kind).__name__})" for column, kind in part.features.items()
+        )
+        problem = f"column {recipe.audio!r} of {split} holds no audio; there are {kinds}"
+        raise DataError(repo, [problem])
+
+
+def _rows(split: str, part: "Dataset", recipe: Recipe) -> pd.DataFrame:
+    """List the clips of one split without their audio."""
+    speakers = [""] * len(part)
+    if recipe.speaker in part.features:
+        speakers = [_text(speaker) for speaker in part[recipe.speaker]]
+    table = pd.DataFrame(
+        {
+            "file_name": [f"{split}/{i:05d}" for i in range(len(part))],
+            "intent": name_intents(_intents(part, recipe.intent), recipe.intents),
+            "speaker": speakers,
+        }
+    )
+    return table.assign(split=split_name(split))
+
+
+def _intents(part: "Dataset", column: str) -> pd.Series:
+    """Read a column of intents as text, "" where a clip has none."""
+    from datasets import ClassLabel
+
+    kind = part.features[column]
+    values = pd.Series(part[column], dtype=object)
+    if isinstance(kind, ClassLabel):
+        values = values.map(lambda i: "" if i is None or i < 0 else kind.names[i])
+    return values.map(lambda value: _text(value).strip())
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _download(repo: str, recipe: Recipe) -> "DatasetDict":
+    """Load a dataset, or else its Parquet copy. Raises `DataError` with a remedy."""
+    from datasets import load_dataset
+    from datasets.exceptions import DatasetNotFoundError
+
+    try:
+        return load_dataset(repo, recipe.config)
+    except DatasetNotFoundError as error:
+        problem = (
+            "it is no folder, and not on the Hub, or private; "
+            "check the spelling, or log in with `hf auth login`"
+        )
+        raise DataError(repo, [problem]) from error
+    except Exception as error:  # a script, or what else datasets, huggingface_hub, httpx raise
+        return _download_converted(repo, recipe, error)
+
+
+def _download_converted(repo: str, recipe: Recipe, first_error: Exception) -> "DatasetDict":
+    """Load the Hub's Parquet copy of a dataset that could not be loaded as it is."""
+    from datasets import load_dataset
+
+    try:
+        files = _converted_files(repo, recipe.config)
+        return load_dataset(repo, revision=CONVERTED, data_files=files)
+    except DataError:
+        raise
+    except Exception:
+        reason = first_line(first_error)
+        problem = f"it cannot be loaded from the Hub ({reason}); {OTHERWISE}"
+        if isinstance(first_error, ValueError):  # it arrived, and datasets stumbled over it
+            problem = f"datasets cannot read it ({reason}); does a split have no rows?"
+        raise DataError(repo, [problem]) from first_error
+
+
+def _converted_files(repo: str, config: str | None) -> dict[str, list[str]]:
+    """List the Parquet files (CONFIG/SPLIT/NUMBER.parquet) of a configuration by split."""
+    from huggingface_hub import HfApi
+
+    paths = HfApi().list_repo_files(repo, repo_type="dataset", revision=CONVERTED)
+    files: dict[str, dict[str, list[str]]] = {}
+    for path in sorted(paths):
+        parts = path.split("/")
+        if len(parts) == 3 and path.endswith(".parquet"):
+            name, split, _ = parts
+            splits = files.setdefault(name, {})
+            splits.setdefault(split.removeprefix("partial-"), []).append(path)
+    usual = "default" if "default" in files else next(iter(files), "default")
+    wanted = config or usual
+    if wanted not in files:
+        known = ", ".join(files) or "none"
+        raise DataError(repo, [f"it has no configuration {wanted!r}; there are {known}"])
+    return files[wanted]

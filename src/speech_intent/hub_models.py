@@ -1,0 +1,128 @@
+"""From a model's name to a local folder, with clear words for what can be wrong on the way."""
+
+import logging
+import os
+import threading
+from pathlib import Path
+
+from .errors import HubUnreachable, ModelError
+from .model_files import INT8, ONNX, RECORD, WEIGHTS, Engine, missing_files, onnx_file
+from .names import first_line
+
+REACH_SECONDS = 8.0  # to find out whether the Hub answers
+
+logger = logging.getLogger("speech_intent")
+
+
+def model_folder(model: str | Path, engine: Engine = "torch") -> Path:
+    """Find a model's files: a local folder as it is, a Hub id as a snapshot in the local cache.
+
+    `engine` says what it must hold: weights for "torch", the ONNX file for "onnx", either of them
+    for "auto". Raises `HubUnreachable` for a Hub id that is not in the cache when the Hub gives no
+    answer within 8 s, `ModelError` if there is no such folder or repository, no right to it, or a
+    file missing.
+    """
+    folder = Path(model)
+    if not os.path.isdir(folder):  # Path.is_dir raises for a name that is too long
+        name = str(model)
+        if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
+            raise ModelError(model, "there is no such folder", "check the path")
+        folder = _snapshot(name, engine)
+    missing = missing_files(folder, engine)
+    if missing:
+        remedy = "save model and feature extractor with save_pretrained"
+        if missing == [ONNX]:
+            remedy = "run python -m speech_intent.export on the folder"
+        raise ModelError(model, f"has no {', '.join(missing)}", remedy)
+    reads_weights = engine == "torch" or onnx_file(folder) is None
+    if reads_weights and not any(folder.glob("*.safetensors")):
+        logger.warning(
+            "warning: %s: its weights are a pickle; they are read by torch's weights-only loader",
+            model,
+        )
+    return folder
+
+
+def _snapshot(model: str, engine: Engine) -> Path:
+    """Download what an engine needs of a Hub model, or find it in the cache."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        RepositoryNotFoundError,
+    )
+
+    try:
+        patterns = ["*.json", _weights_pattern(_remote_files(model), engine)]
+        return Path(snapshot_download(model, allow_patterns=patterns))
+    except HFValidationError as error:
+        problem = "is neither a folder nor a Hub id"
+        raise ModelError(model, problem, "check the spelling") from error
+    except GatedRepoError as error:
+        problem = "its owner must grant access"
+        raise ModelError(model, problem, "ask on its Hub page, then `hf auth login`") from error
+    except RepositoryNotFoundError as error:
+        problem = "is not on the Hub, or is private, and is no local folder"
+        remedy = "check the spelling, or log in with `hf auth login`"
+        raise ModelError(model, problem, remedy) from error
+    except Exception as error:  # no name resolution, refused, timed out, offline mode, 5xx
+        folder = _cached(model, engine)
+        if folder is not None:
+            return folder
+        problem = f"the Hub cannot be reached ({first_line(error)[:200]}), and no such folder"
+        raise HubUnreachable(model, problem, "connect, or name a local model") from error
+
+
+def _weights_pattern(files: set[str], engine: Engine) -> str:
+    """Choose which of a repository's files with weights to download, as a glob pattern."""
+    if engine != "torch" and RECORD in files:
+        for name in (INT8, ONNX):
+            if name in files:
+                return name
+    weights = next((name for name in WEIGHTS if name in files), WEIGHTS[0])
+    return weights.removesuffix(".index.json").replace(".", "*.")  # with a large model's shards
+
+
+def _cached(model: str, engine: Engine) -> Path | None:
+    """Find a model in the local cache; an interrupted download leaves a part, which is none."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.utils import LocalEntryNotFoundError
+
+    try:
+        path = snapshot_download(model, allow_patterns=["*.json"], local_files_only=True)
+    except LocalEntryNotFoundError:
+        return None
+    return None if missing_files(Path(path), engine) else Path(path)
+
+
+def _remote_files(model: str) -> set[str]:
+    """List a Hub repository's files; give up after `REACH_SECONDS`, whatever the network does."""
+    from huggingface_hub import HfApi
+
+    files: list[set[str]] = []
+    errors: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            info = HfApi().model_info(model, timeout=REACH_SECONDS)
+            files.append({file.rfilename for file in info.siblings})
+        except Exception as error:
+            errors.append(error)
+
+    # A thread, since name resolution has no timeout of its own.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(REACH_SECONDS)
+    if errors:
+        raise errors[0]
+    if not files:
+        raise TimeoutError(f"no answer within {REACH_SECONDS:.0f} s")
+    return files[0]
+
+
+def quiet_transformers() -> None:
+    """Keep transformers' progress bars and notices off the terminal; errors still raise."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()

@@ -1,0 +1,234 @@
+"""Write a trained classifier as ONNX for the fast engine, in a precision that costs little."""
+
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import softmax
+
+from . import evaluation, features, hub_models
+from .data import load_data
+from .errors import ModelError
+from .model import LARGE
+from .model_files import INT8, NEEDED, ONNX, RECORD, weights_digest
+from .onnx_graph import quantise, write_onnx
+from .onnx_model import OnnxModel, reduced_precisions
+from .predict import IntentClassifier
+from .recipes import resolve
+from .run_folder import write_json
+from .torch_model import TorchModel
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+FLOAT32_TOLERANCE = 1e-4  # of scores
+REDUCED_TOLERANCE = 5e-3  # of scores on fixed signals, where no data say what it costs
+ACCURACY_LOST = 0.005  # at most, on validation clips
+CHECK_SECONDS = (0.025, 0.4, 1.0, 1.7, 3.0, 6.0)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Fixed signals, and what torch says of them."""
+
+    signals: list[np.ndarray]  # float32, (n_samples,) each, at the model's sampling rate
+    scores: np.ndarray  # (n_signals, n_labels)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Validation clips, and what the model in float32 says of them."""
+
+    data: str  # what its user calls them
+    table: "Dataset"
+    answers: pd.DataFrame  # see `evaluation.predict_table`
+
+
+@dataclass(frozen=True)
+class Form:
+    """An ONNX form of a model."""
+
+    model: OnnxModel
+    difference: float  # by how much a score of fixed signals moves from torch's, at most
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The precision to answer in, and what was measured to choose it."""
+
+    precision: str
+    costs: list[dict[str, Any]]  # of each reduced precision tried, for the record
+
+
+def export(folder: Path, data: str | Path | None = None) -> dict[str, Any]:
+    """Write model.onnx, model-int8.onnx where it pays, and onnx.json into a model folder.
+
+    Returns the last's content. In float32, scores are within 1e-4 of torch's for clips alone and
+    filled up in one batch, else `ModelError`. A large model then answers in the fastest reduced
+    precision that costs little: no score of fixed signals moves by more than 5e-3, or with `data`
+    (a recipe's: see `data.load_data`) no more than 0.5 points of accuracy on validation clips are
+    lost. Raises `DataError` for such data.
+    """
+    if not folder.is_dir():
+        problem = "there is no such folder"
+        raise ModelError(folder, problem, "name one that holds the model")
+    weights = weights_digest(folder)
+    hub_models.model_folder(folder)  # says which files it lacks
+    reference = TorchModel.load(folder, str(folder))
+    probe = make_probe(reference)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as name:
+        scratch = Path(name)
+        for file in NEEDED:
+            shutil.copy(folder / file, scratch)
+        exact = check_float32(reference, folder, scratch, probe)
+        trial = None
+        if data is not None:
+            trial = make_trial(exact.model, folder, str(data))
+        is_large = reference.network.num_parameters() >= LARGE
+        choice = choose_precision(scratch, probe, trial, may_reduce=is_large)
+        record = {
+            "precision": choice.precision,
+            "weights": weights,
+            "reduced": choice.costs,
+            "difference": exact.difference,
+        }
+        install(scratch, folder, record)
+    return record
+
+
+def make_probe(reference: TorchModel) -> Probe:
+    """Make signals of several lengths, the same each time, and answer them."""
+    rate = reference.extractor.sampling_rate
+    max_seconds = IntentClassifier(reference, "the model").max_seconds
+    rng = np.random.default_rng(0)
+    signals = []
+    for seconds in CHECK_SECONDS:
+        n_samples = int(min(seconds, max_seconds) * rate)
+        signals.append(_rising_tone(rng, n_samples, rate))
+    return Probe(signals, softmax(reference(signals), axis=1))
+
+
+def _rising_tone(rng: np.random.Generator, n_samples: int, rate: int) -> np.ndarray:
+    """Make a rising tone in noise: float32, (n_samples,)."""
+    t = np.arange(n_samples) / rate  # seconds
+    frequency = rng.uniform(100, 300) * (1 + 0.3 * t)  # Hz
+    tone = np.sin(2 * np.pi * frequency * t) ** 3
+    noise = rng.standard_normal(n_samples)
+    return (0.3 * tone + 0.1 * noise).astype(np.float32)
+
+
+def check_float32(
+    reference: TorchModel,
+    folder: Path,
+    scratch: Path,
+    probe: Probe,
+) -> Form:
+    """Write a model as ONNX into a scratch folder; raise `ModelError` if it says something else."""
+    try:
+        write_onnx(reference.network, scratch / ONNX)
+    except Exception as error:  # torch raises many kinds
+        problem = f"torch cannot write it as ONNX ({type(error).__name__})"
+        raise ModelError(folder, problem, "use the engine torch") from error
+    exact = load_form(scratch, "float32", probe)
+    if not exact.difference <= FLOAT32_TOLERANCE:  # not a number is no small difference
+        problem = f"scores of its ONNX form differ from torch's by {exact.difference:.1e}"
+        raise ModelError(folder, problem, "this kind of model needs the engine torch")
+    return exact
+
+
+def load_form(scratch: Path, precision: str, probe: Probe) -> Form:
+    """Load a scratch folder's ONNX file to answer in one precision, and compare it with torch."""
+    (scratch / RECORD).write_text(json.dumps({"precision": precision}), encoding="utf-8")
+    model = OnnxModel(scratch, cache=False)  # gone soon: not worth a place there
+    return Form(model, difference(model, probe))
+
+
+def difference(model: OnnxModel, probe: Probe) -> float:
+    """Find by how much a score moves from torch's, with signals one by one and in one batch."""
+    batch = features.model_inputs(probe.signals, model.extractor, model.rule)
+    moves = []
+    for logits in (model(probe.signals), model.run(batch)):
+        scores = softmax(logits, axis=1)
+        moves.append(np.abs(scores - probe.scores).max())
+    return float(np.max(moves))
+
+
+def make_trial(exact: OnnxModel, folder: Path, data: str) -> Trial:
+    """Answer the validation clips of recordings that the model has not learned from.
+
+    Raises `DataError`, or `ModelError` for intents that the model does not know.
+    """
+    classifier = IntentClassifier(exact, str(folder))
+    recipe = resolve(data=data, seed=evaluation.model_seed(folder))
+    table = load_data(recipe).tables["validation"]
+    unknown = sorted(set(table.features["label"].names) - set(classifier.labels))
+    if unknown:
+        problem = f"has intents that the model does not know ({', '.join(unknown)})"
+        raise ModelError(data, problem, f"it knows {', '.join(classifier.labels)}")
+    return Trial(data, table, evaluation.predict_table(classifier, table))
+
+
+def choose_precision(
+    scratch: Path,
+    probe: Probe,
+    trial: Trial | None,
+    may_reduce: bool,
+) -> Choice:
+    """Measure what reduced precisions cost, the fastest first, up to the first that is cheap.
+
+    Without `may_reduce` all are measured, and float32 is the answer.
+    """
+    quantise(scratch / ONNX, scratch / INT8)
+    costs = []
+    for precision in reduced_precisions():
+        if not precision.startswith("int8"):
+            (scratch / INT8).unlink(missing_ok=True)  # else it would be the one to answer
+        form = load_form(scratch, precision, probe)
+        cost: dict[str, Any] = {"precision": precision, "difference": form.difference}
+        if trial is not None:
+            cost.update(accuracy_cost(form.model, trial))
+        costs.append(cost)
+        if may_reduce and is_cheap(cost):
+            return Choice(precision, costs)
+    return Choice("float32", costs)
+
+
+def is_cheap(cost: dict[str, Any]) -> bool:
+    """Whether a reduced precision may answer: by its accuracy where that was measured."""
+    if "accuracy_lost" in cost:
+        return cost["accuracy_lost"] <= ACCURACY_LOST
+    return cost["difference"] <= REDUCED_TOLERANCE
+
+
+def accuracy_cost(reduced: OnnxModel, trial: Trial) -> dict[str, Any]:
+    """Measure how often two forms of a model agree, and the accuracy that the second one loses."""
+    exact = trial.answers
+    other = evaluation.predict_table(IntentClassifier(reduced, trial.data), trial.table)
+    agreement = (exact["predicted"] == other["predicted"]).mean()
+    accuracy_lost = _accuracy(exact) - _accuracy(other)
+    return {
+        "data": trial.data,
+        "n": len(exact),
+        "agreement": float(agreement),
+        "accuracy_lost": float(accuracy_lost),
+    }
+
+
+def _accuracy(answers: pd.DataFrame) -> float:
+    return (answers["predicted"] == answers["intent"]).mean()
+
+
+def install(scratch: Path, folder: Path, record: dict[str, Any]) -> None:
+    """Move the files that answer in the record's precision into a model folder."""
+    write_json(scratch / RECORD, record)
+    (folder / INT8).unlink(missing_ok=True)
+    names = [ONNX, RECORD]
+    if "int8" in record["precision"]:
+        names.insert(1, INT8)
+    for name in names:
+        (scratch / name).replace(folder / name)

@@ -1,0 +1,9 @@
+"""Where things lie in the clone; the package is installed from it with `pip install -e`."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BUNDLED = ROOT / "dataset"
+RUNS = ROOT / "runs"
+SMALL = ROOT / "models" / "wav2vec2-small-en"  # the encoder that `pretraining/` made
+SHIPPED = ROOT / "models" / "wav2vec2-small-scooter"  # the classifier that `make models` made

@@ -1,0 +1,81 @@
+"""A clip to an answer: a status of HTTP, and what JSON says."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from .. import audio
+from ..errors import AudioError
+from ..predict import IntentClassifier
+from .settings import Settings
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Audio as a client sent it."""
+
+    name: str
+    data: bytes  # encoded: WAV, FLAC, OGG, MP3
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a client gets for a clip."""
+
+    status: int  # of HTTP
+    body: dict[str, Any]  # for JSON
+    seconds: float = 0.0  # of audio that was classified
+
+
+def refusal(status: int, error: AudioError) -> Answer:
+    """Say why a clip gets no intent."""
+    return Answer(status, {"file": error.name, "detail": str(error)})
+
+
+class Responder:
+    """A classifier as a server asks it, and the longest clip it takes."""
+
+    def __init__(self, classifier: IntentClassifier, max_seconds: float):
+        self.classifier = classifier
+        self.max_seconds = max_seconds
+
+    @classmethod
+    def load(cls, settings: Settings) -> "Responder":
+        """Load the model so that each call has one core. Raises `ModelError`."""
+        classifier = IntentClassifier.from_pretrained(settings.model, parallel=True)
+        if classifier.engine == "torch":
+            import torch  # late, since an exported model needs none
+
+            torch.set_num_threads(1)
+        return cls(classifier, settings.max_seconds)
+
+    def about(self) -> dict[str, Any]:
+        """Say which model answers, and by which engine."""
+        return {
+            "status": "ok",
+            "model": self.classifier.name,
+            "engine": self.classifier.engine,
+            "precision": self.classifier.precision,
+            "labels": list(self.classifier.labels),
+        }
+
+    def answer(self, clip: Clip) -> Answer:
+        """Classify a clip: 200 and what `inference.py --json` says, with `warnings`.
+
+        A clip that lasts too long by its header gets 413 and is not decoded, one that cannot be
+        used 422.
+        """
+        source = {"bytes": clip.data, "path": clip.name}
+        try:
+            seconds = audio.header(source).seconds
+            if seconds > self.max_seconds:
+                return refusal(413, self._too_long(clip.name, seconds))
+            prediction = self.classifier.predict(source)
+        except AudioError as error:
+            return refusal(422, error)
+        body = prediction.as_dict(file=clip.name, model=self.classifier.name)
+        body["warnings"] = [str(warning) for warning in prediction.warnings]
+        return Answer(200, body, prediction.seconds)
+
+    def _too_long(self, name: str, seconds: float) -> AudioError:
+        problem = f"lasts {seconds:.1f} s, more than {self.max_seconds:g} s"
+        return AudioError(name, problem, "send the part that matters")

@@ -1,0 +1,163 @@
+"""What the answers look like, with examples: the page at /docs is made of this."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, RootModel
+
+ANSWER = {
+    "file": "clip.wav",
+    "label": "battery",
+    "score": 0.93,
+    "scores": [{"label": "battery", "score": 0.93}, {"label": "Top_speed", "score": 0.07}],
+    "seconds": 2.5,
+    "model": "models/mine",
+    "engine": "torch",
+    "precision": "float32",
+    "warnings": [],
+}
+REFUSAL = {"file": "empty.wav", "detail": "empty.wav: is empty; record or copy it again"}
+
+
+def _like(example: Any) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [example]})
+
+
+class Score(BaseModel):
+    """An intent and its probability by the model."""
+
+    label: str
+    score: float
+
+
+class Answered(BaseModel):
+    """The intents of a clip, best first: what `inference.py --json` says, with `warnings`."""
+
+    model_config = _like(ANSWER)
+
+    file: str
+    label: str = Field(description='the best intent, or "unknown" if its score is too low')
+    guess: str | None = Field(None, description="the best intent, beside an unknown label")
+    score: float
+    scores: list[Score]
+    seconds: float = Field(description="duration of the clip")
+    model: str
+    engine: str
+    precision: str
+    warnings: list[str]
+
+
+class Refused(BaseModel):
+    """Why a clip gets no intent."""
+
+    model_config = _like(REFUSAL)
+
+    file: str
+    detail: str
+
+
+class TooLong(Refused):
+    """A clip that lasts too long."""
+
+    model_config = _like(
+        {
+            "file": "long.wav",
+            "detail": "long.wav: lasts 75.0 s, more than 60 s; send the part that matters",
+        }
+    )
+
+
+class Batch(RootModel[list[Answered | Refused]]):
+    """An answer for each file, in their order."""
+
+    model_config = _like([ANSWER, REFUSAL])
+
+
+class Problem(BaseModel):
+    """Why a request gets no answer."""
+
+    detail: str
+
+
+class NoFile(Problem):
+    """A form without a clip."""
+
+    model_config = _like(
+        {"detail": "the form has no file part; send the clip as one: curl -F file=@clip.wav"}
+    )
+
+
+class TooLarge(Problem):
+    """A request of too many bytes."""
+
+    model_config = _like(
+        {"detail": "the request is larger than 10 MB; send less audio, or FLAC, OGG or MP3"}
+    )
+
+
+class TooBusy(Problem):
+    """A request that would wait too long."""
+
+    model_config = _like({"detail": "too many requests are waiting; try again in 9 s"})
+
+
+class About(BaseModel):
+    """Which model answers."""
+
+    model_config = _like(
+        {
+            "status": "ok",
+            "model": "models/mine",
+            "engine": "torch",
+            "precision": "float32",
+            "labels": ["battery", "Top_speed"],
+        }
+    )
+
+    status: str
+    model: str
+    engine: str
+    precision: str
+    labels: list[str]
+
+
+Responses = dict[int | str, dict[str, Any]]
+
+NO_CLIP = {"model": NoFile, "description": "No clip in the request"}
+WAIT = {"model": TooBusy, "description": "Too busy; Retry-After says for how long"}
+
+PREDICT: Responses = {
+    200: {"model": Answered, "description": "The intents, best first"},
+    400: NO_CLIP,
+    413: {"model": TooLong | TooLarge, "description": "Too large or too long"},
+    422: {"model": Refused, "description": "Not a usable clip"},
+    503: WAIT,
+}
+PREDICT_BATCH: Responses = {
+    200: {"model": Batch, "description": "An answer for each file"},
+    400: NO_CLIP,
+    413: {"model": TooLarge, "description": "Too large"},
+    503: WAIT,
+}
+HEALTH: Responses = {200: {"model": About, "description": "Up"}}
+
+
+def _body(**content: Any) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _form(**properties: Any) -> dict[str, Any]:
+    return {"schema": {"type": "object", "properties": properties}}
+
+
+BYTES = {"type": "string", "format": "binary"}
+RAW = {"schema": BYTES}
+CLIP = _body(
+    **{
+        "multipart/form-data": _form(file=BYTES),
+        "audio/wav": RAW,
+        "audio/flac": RAW,
+        "audio/ogg": RAW,
+        "audio/mpeg": RAW,
+    }
+)
+CLIPS = _body(**{"multipart/form-data": _form(files={"type": "array", "items": BYTES})})

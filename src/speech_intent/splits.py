@@ -1,0 +1,122 @@
+"""Which clips train a model, which choose its checkpoint, and which test it."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from .errors import DataError
+from .recipes import PLAIN, Recipe
+
+TRIES = 200  # orders of the speakers that are drawn; a few dozen nearly always hold a good one
+SLACK = 0.02  # by which a share may be exceeded, since speakers come whole
+LEAST_GAIN = 1e-9  # a share that is closer by less is no better
+
+logger = logging.getLogger("speech_intent")
+
+
+@dataclass(frozen=True)
+class SplitTable:
+    """A table whose every clip has a split, and how that came about."""
+
+    table: pd.DataFrame
+    note: str  # in words, for the record; with a warning of what stands on both sides
+
+
+def assign_splits(table: pd.DataFrame, recipe: Recipe = PLAIN) -> SplitTable:
+    """Fill the `split` column where the data left it open; the recipe's seed decides.
+
+    Test clips: as given, else the recipe's share of the clips, by speaker where speakers are known
+    and every intent then stands on both sides, else stratified by intent. Validation clips are
+    carved out of train in the same way. Clips of a speaker who is not named count as one speaker's.
+    """
+    table = table.copy()
+    note = "given"
+    if not table["split"].ne("").any():
+        table["split"] = "train"
+        note = _hold_out(table, "test", recipe.test_share, recipe)
+    if "validation" not in set(table["split"]):
+        rule = _hold_out(table, "validation", recipe.validation_share, recipe)
+        note += f"; validation {rule} of train"
+    shared = _shared(table)
+    if shared:
+        note += f"; WARNING: test shares {' and '.join(shared)} with train"
+    return SplitTable(table, note)
+
+
+def _shared(table: pd.DataFrame) -> list[str]:
+    """Name what stands on both sides of the test: its figure says less about what is new."""
+    shared = []
+    for column, what in (("speaker", "speakers"), ("text", "phrasings")):
+        if column not in table:
+            continue
+        train = _values(table, column, "train")
+        test = _values(table, column, "test")
+        if train & test:
+            shared.append(f"{len(train & test)} of {len(test)} {what}")
+    return shared
+
+
+def _values(table: pd.DataFrame, column: str, split: str) -> set[str]:
+    return set(table.loc[table["split"] == split, column]) - {""}
+
+
+def _hold_out(table: pd.DataFrame, split: str, share: float, recipe: Recipe) -> str:
+    """Move a share of the train rows to another split, in place; say by which rule."""
+    rows = table[table["split"] == "train"]
+    seed = recipe.numbers.seed
+    percent = f"{100 * share:.0f} %"
+    if recipe.by_speaker and rows["speaker"].nunique() > 1:
+        held_out = _draw_speakers(rows, share, seed)
+        if held_out is not None:
+            table.loc[held_out, "split"] = split
+            return f"by speaker {percent}, seed {seed}"
+        logger.warning(
+            "warning: too few speakers to hold some out for %s with every intent on both sides; "
+            "split by clip instead, so speakers are shared",
+            split,
+        )
+    held_out = _draw_clips(rows, share, seed)
+    if not held_out:
+        problem = f"no clip can be spared for {split}: every intent needs at least three"
+        raise DataError("the data", [problem])
+    table.loc[held_out, "split"] = split
+    return f"stratified by clip {percent}, seed {seed}"
+
+
+def _draw_clips(rows: pd.DataFrame, share: float, seed: int) -> list[int]:
+    """Draw a share of each intent's rows, at least one and never all; give their index."""
+    rng = np.random.default_rng(seed)
+    drawn: list[int] = []
+    for _, group in rows.groupby("intent"):
+        n = max(round(share * len(group)), 1)
+        n = min(n, len(group) - 1)
+        drawn.extend(rng.permutation(group.index.to_numpy())[:n])
+    return drawn
+
+
+def _draw_speakers(rows: pd.DataFrame, share: float, seed: int) -> Sequence[int] | None:
+    """Draw whole speakers whose clips come closest to a share; give the rows' index.
+
+    Every intent stands on both sides; None where no draw does that.
+    """
+    rng = np.random.default_rng(seed)
+    n_intents = rows["intent"].nunique()
+    clips_by = rows["speaker"].value_counts()
+    best = None
+    best_gap = np.inf
+    for _ in range(TRIES):
+        order = rng.permutation(clips_by.index.to_numpy())
+        fits = clips_by[order].cumsum() <= (share + SLACK) * len(rows)
+        n_speakers = max(1, int(fits.sum()))
+        held_out = rows["speaker"].isin(order[:n_speakers])
+        gap = abs(held_out.mean() - share)
+        n_held_out = rows.loc[held_out, "intent"].nunique()
+        n_kept = rows.loc[~held_out, "intent"].nunique()
+        complete = n_held_out == n_kept == n_intents
+        if complete and gap < best_gap - LEAST_GAIN:
+            best = rows.index[held_out]
+            best_gap = gap
+    return best

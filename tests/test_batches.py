@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+import torch
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForAudioClassification
+
+from speech_intent.batches import Collator
+from speech_intent.recipes import Hyperparameters
+
+RATE = 16_000
+
+
+@pytest.fixture
+def ramp_row():
+    """A 3 s clip in which the value of a sample is its place."""
+    ramp = np.linspace(-1, 1, 3 * RATE, dtype=np.float32)
+    return {"audio": (ramp, RATE), "seconds": 3.0, "label": 2}
+
+
+@pytest.fixture
+def make_collator(encoders):
+    folder = encoders["wav2vec2_group"]
+    extractor, config = (
+        AutoFeatureExtractor.from_pretrained(folder),
+        AutoConfig.from_pretrained(folder),
+    )
+
+    def make(training: bool, **numbers) -> Collator:
+        return Collator(
+            extractor, config, Hyperparameters(**{"augment": False, **numbers}), training
+        )
+
+    return make
+
+
+def test_a_long_clip_is_cropped_at_random_in_training_and_at_its_start_else(
+    make_collator, ramp_row
+):
+    torch.manual_seed(0)
+    cropped = [make_collator(True, max_seconds=1.0).waveform(ramp_row) for _ in range(6)]
+    assert {len(waveform) for waveform in cropped} == {RATE}
+    assert len({round(float(waveform[0]), 3) for waveform in cropped}) > 3
+    beginning = make_collator(False, max_seconds=1.0).waveform(ramp_row)
+    np.testing.assert_array_equal(beginning, ramp_row["audio"][0][:RATE])
+
+
+def test_a_short_clip_is_whole_in_training(make_collator, ramp_row):
+    assert len(make_collator(True, max_seconds=15.0).waveform(ramp_row)) == 3 * RATE
+
+
+def test_the_tutorials_one_second_is_not_the_default():
+    assert Hyperparameters().max_seconds == 15.0
+
+
+def test_only_training_clips_are_augmented(make_collator, ramp_row):
+    torch.manual_seed(0)
+    training = make_collator(True, augment=True)
+    assert len({len(training.waveform(ramp_row)) for _ in range(12)}) > 2  # speeds
+    validation = make_collator(False, augment=True).waveform(ramp_row)
+    np.testing.assert_array_equal(validation, ramp_row["audio"][0])
+
+
+def test_a_clip_shorter_than_a_masked_span_can_be_trained_on(encoder, tone):
+    model = AutoModelForAudioClassification.from_pretrained(encoder, num_labels=5).train()
+    extractor = AutoFeatureExtractor.from_pretrained(encoder)
+    row = {"audio": (tone(400, 0.026), RATE), "seconds": 0.026, "label": 4}
+    batch = Collator(extractor, model.config, Hyperparameters(), True)([row, row])
+    assert torch.isfinite(model(**batch).loss)
+
+
+def test_a_batch_has_inputs_and_labels(make_collator, ramp_row):
+    batch = make_collator(True)([ramp_row, {**ramp_row, "label": 0}])
+    assert batch["labels"].tolist() == [2, 0]
+    assert batch["input_values"].shape == (2, 3 * RATE)

@@ -1,0 +1,151 @@
+"""The tables that programs write into Markdown files."""
+
+import blocks
+import load_test
+import pytest
+import speed
+import tables
+from tables import Figure
+
+from speech_intent.paths import ROOT
+
+STORED = [*tables.blocks(), *speed.blocks(), (*load_test.BLOCK, load_test.tables())]
+
+
+@pytest.fixture
+def page(tmp_path):
+    path = tmp_path / "page.md"
+    text = "# Page\n<!-- one: a.py -->\nold\n<!-- end -->\n\n<!-- two: a.py -->\n<!-- end -->\n"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "content"),
+    STORED,
+    ids=[f"{path.relative_to(ROOT)}, {name}" for path, name, _ in STORED],
+)
+def test_the_pages_hold_what_the_stored_results_say(path, name, content):
+    assert blocks.read_block(path, name) == content
+
+
+def test_a_block_is_replaced_and_nothing_else(page):
+    blocks.write_block(page, "one: a.py", "new \\1 $\n")
+    blocks.write_block(page, "two: a.py", "also\n")
+    assert page.read_text(encoding="utf-8") == (
+        "# Page\n<!-- one: a.py -->\nnew \\1 $\n<!-- end -->\n\n"
+        "<!-- two: a.py -->\nalso\n<!-- end -->\n"
+    )
+    assert blocks.read_block(page, "one: a.py") == "new \\1 $\n"
+
+
+def test_a_page_without_the_block_is_refused(page):
+    before = page.read_bytes()
+    with pytest.raises(ValueError, match=r"page\.md has no block 'three: a\.py'"):
+        blocks.write_block(page, "three: a.py", "new\n")
+    assert page.read_bytes() == before
+
+
+def test_tables_are_laid_out_in_rows():
+    assert blocks.table(["", "b"], [["1", "2"], ["3", ""]]) == [
+        "| | b |",
+        "|---|---|",
+        "| 1 | 2 |",
+        "| 3 | |",
+    ]
+
+
+CURVE = {
+    "runs": [
+        {"clips_per_intent": 12, "accuracy": 0.5, "correct": 5, "n": 10},
+        {"clips_per_intent": 12, "accuracy": 0.8, "correct": 8, "n": 10},
+        {"clips_per_intent": 25, "accuracy": 0.9, "correct": 9, "n": 10},
+        {
+            "clips_per_intent": 0,
+            "accuracy": 1.0,
+            "correct": 10,
+            "n": 10,
+            "accuracy_interval": [0.7, 1.0],
+        },
+    ]
+}
+
+
+def test_draws_are_averaged_and_have_a_range_but_no_interval():
+    figure = tables.few_clips(CURVE)
+    assert figure == Figure(0.65, 13, 20, None, (0.5, 0.8), "2 draws")
+    assert tables.cells(figure) == ["0.650", "13/20", "", "0.500 to 0.800 (2 draws)"]
+
+
+def test_a_training_on_all_clips_has_an_interval_but_no_range():
+    figure = tables.all_clips(CURVE)
+    assert figure == Figure(1.0, 10, 10, (0.7, 1.0))
+    assert tables.cells(figure) == ["1.000", "10/10", "0.700 to 1.000", ""]
+
+
+@pytest.mark.parametrize("function", [tables.one_test, tables.all_clips, tables.few_clips])
+def test_what_was_not_measured_is_said_so(function):
+    assert function({}) is None
+    assert tables.cells(None) == ["not measured", "", "", ""]
+    assert tables.folds({}, "encoder") is None
+
+
+@pytest.mark.parametrize(
+    ("protocol", "n_speakers", "interval", "over"),
+    [
+        ("leave-one-speaker-out", 2, None, "2 speakers"),
+        ("kfold", 0, (0.6, 0.9), "2 folds"),
+        ("kfold", 2, None, "2 folds"),  # an interval over clips would be too narrow
+    ],
+)
+def test_folds_have_a_range_and_an_interval_where_no_speakers_are_known(
+    protocol, n_speakers, interval, over
+):
+    row = {
+        "accuracy": 0.8,
+        "correct": 16,
+        "n": 20,
+        "accuracy_interval": [0.6, 0.9],
+        "runs": [{"accuracy": 0.9, "n": 10}, {"accuracy": 0.7, "n": 10}],
+    }
+    result = {"protocol": protocol, "speakers": n_speakers, "encoder": row}
+    assert tables.folds(result, "encoder") == Figure(0.8, 16, 20, interval, (0.7, 0.9), over)
+
+
+def test_rejection_is_averaged_over_its_runs():
+    def run(coverage: float, answered: float, auroc: float, accepted: float, sure: float) -> dict:
+        foreign = {"n": 10, "auroc": auroc, "false_accepts": accepted}
+        return {
+            "n": 100,
+            "coverage": coverage,
+            "accuracy": 0.5,
+            "accuracy_answered": answered,
+            **dict.fromkeys(tables.REJECTED, foreign),
+            "curve": [{"coverage": 0.5, "accuracy": sure}, {"coverage": 0.8, "accuracy": 0.7}],
+        }
+
+    text = "\n".join(
+        tables.rejection([run(0.8, 0.9, 0.75, 0.2, 1.0), run(0.6, 0.7, 0.85, 0.6, 0.9)])
+    )
+    assert "Of 200 test clips" in text
+    assert "others, 70 % get an answer" in text
+    assert "80 % of the answers are right (50 % without it)" in text
+    assert "surest half were answered, 95 % would be right, of the surest 80 %, 70 %." in text
+    assert "| noise (20) | 0.800 (0.750) | 0.400 (0.600) |" in text
+    assert tables.rejection([]) == ["Unknown requests: not measured."]
+
+
+def test_coverage_is_that_of_tests_with_two_hundred_clips_or_more():
+    def row(n: int, share: float) -> dict:
+        return {"n": n, **dict.fromkeys(tables.COVERED, share)}
+
+    result = {
+        "draws": 1000,
+        "independent clips": [row(50, 0.1), row(200, 0.94), row(400, 0.96)],
+        "speakers who differ": [{"speakers": 5, "over speakers": 0.85, "over clips": 0.7}],
+    }
+    lines = tables.coverage(result)
+    assert "| independent clips, n 200 to 1,000 | accuracy | 0.940 to 0.960 |" in lines
+    speakers = "0.850 drawing speakers, 0.700 drawing clips"
+    assert f"| 5 speakers who differ, 20 clips each | f1_macro | {speakers} |" in lines
+    assert "(1,000 simulated tests a case)" in lines[0]

@@ -1,0 +1,80 @@
+import argparse
+
+import pytest
+
+from speech_intent.command_line import add_data_options, data_options, exit_status
+from speech_intent.errors import DataError, ModelError, UserError
+from speech_intent.recipes import RECIPES
+
+
+@pytest.fixture
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser()
+    add_data_options(parser)
+    return parser
+
+
+# Options
+
+
+def test_what_is_not_given_stays_open(parser):
+    args = parser.parse_args([])
+    assert args.recipe == "bundled"
+    assert data_options(args) == dict.fromkeys(["data", "config", "audio", "intent", "speaker"])
+
+
+def test_what_is_given_is_handed_on_under_the_recipes_names(parser):
+    options = "--data folder --config en --audio-column clip --intent-column label"
+    args = parser.parse_args(f"--recipe bundled {options} --speaker-column who".split())
+    assert data_options(args) == {
+        "data": "folder",
+        "config": "en",
+        "audio": "clip",
+        "intent": "label",
+        "speaker": "who",
+    }
+
+
+def test_every_recipe_can_be_chosen_and_no_other(parser, capsys):
+    for name in RECIPES:
+        assert parser.parse_args(["--recipe", name]).recipe == name
+    with pytest.raises(SystemExit) as stop:
+        parser.parse_args(["--recipe", "unheard-of"])
+    assert stop.value.code == 2
+    assert "bundled" in capsys.readouterr().err
+
+
+# Exit status
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (UserError("a", "is empty", "fill it"), "error: a: is empty; fill it\n"),
+        (ModelError("a\nb", "is gone", "look"), "error: a\\nb: is gone; look\n"),
+        (DataError("a", ["one", "two"]), "error: a cannot be used:\n  - one\n  - two\n"),
+    ],
+)
+def test_what_a_user_can_put_right_is_told_on_stderr(error, message, capsys):
+    def work() -> None:
+        print("begun")
+        raise error
+
+    assert exit_status(work) == 1
+    assert capsys.readouterr() == ("begun\n", message)
+
+
+def test_work_that_is_done_is_status_0(capsys):
+    done = []
+    assert exit_status(lambda: done.append(1)) == 0
+    assert done == [1]
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("error", [ValueError("ours"), OSError("ours"), KeyError("ours")])
+def test_a_mistake_of_ours_keeps_its_traceback(error):
+    def work() -> None:
+        raise error
+
+    with pytest.raises(type(error), match="ours"):
+        exit_status(work)

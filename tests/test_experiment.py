@@ -1,0 +1,224 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import QUICK, TONES
+from transformers import AutoConfig
+
+from speech_intent import experiment, training
+from speech_intent.errors import DataError, OutputError
+from speech_intent.progress import Progress
+
+AVERAGES = ("micro", "macro", "weighted")
+FIGURES = [f"{name}_{average}" for name in ("precision", "recall", "f1") for average in AVERAGES]
+
+
+def test_what_was_learned_holds_for_new_clips(run_folder):
+    result = json.loads((run_folder / "metrics.json").read_text())
+    assert result["accuracy"] >= 0.9  # chance: 0.25
+
+
+# What a run leaves behind
+
+
+def test_a_run_leaves_model_extractor_labels_and_figures(run_folder):
+    assert {path.name for path in (run_folder / "model").iterdir()} == {
+        "config.json",
+        "metrics.json",
+        "model.safetensors",
+        "preprocessor_config.json",
+        "training.json",
+    }
+    assert {path.name for path in run_folder.iterdir()} == {
+        "model",
+        "metrics.json",
+        "predictions.csv",
+        "training_log.csv",
+        "training_curves.png",
+        "confusion_matrix.png",
+        "reliability.png",
+        "by_duration.png",
+        "report.html",
+        "validation.png",
+    }
+    config = json.loads((run_folder / "model" / "config.json").read_text())
+    ids = {"hear_high": 0, "hear_low": 1, "hear_middle": 2, "hear_upper": 3}
+    assert config["label2id"] == ids
+    assert AutoConfig.from_pretrained(run_folder / "model").id2label[3] == "hear_upper"
+
+
+def test_metrics_json_has_every_figure_in_both_places(run_folder, tone_folder):
+    result = json.loads((run_folder / "metrics.json").read_text())
+    assert json.loads((run_folder / "model" / "metrics.json").read_text()) == result
+    named = {"accuracy_interval", "per_class", "split", "train_seconds", "hyperparameters"}
+    assert named | set(FIGURES) <= set(result)
+    assert (result["n"], result["seed"], result["data"]) == (16, 0, str(tone_folder))
+    assert result["split"] == "test (given)"
+    assert result["accuracy"] == result["correct"] / result["n"]
+    assert set(result["per_class"]) == set(TONES)
+
+
+def test_predictions_are_listed_clip_by_clip(run_folder):
+    rows = pd.read_csv(run_folder / "predictions.csv")
+    result = json.loads((run_folder / "metrics.json").read_text())
+    columns = ["file_name", "intent", "predicted", "score", "accepted", "speaker", "seconds"]
+    probabilities = [f"p_{name}" for name in sorted(TONES)]
+    assert list(rows) == [*columns, *probabilities]
+    assert rows["accepted"].all()
+    assert np.allclose(rows[probabilities].sum(axis=1), 1)
+    assert np.allclose(rows[probabilities].max(axis=1), rows["score"])
+    assert (rows["intent"] == rows["predicted"]).sum() == result["correct"]
+    assert rows["score"].between(0.25, 1).all()
+
+
+def test_the_recipes_note_and_split_are_printed(tmp_path, recipe, capsys):
+    quick = recipe(epochs=1, freeze="encoder", note="Tones, not speech.")
+    experiment.run(quick, tmp_path / "out")
+    out = capsys.readouterr().out
+    assert "Split: given\nNote: Tones, not speech.\n" in out
+
+
+@pytest.mark.parametrize(
+    "names", [("lights: on", "lights: off"), ("$5_or_$6", "a/b"), ("on", "on_low")]
+)
+def test_intents_may_be_called_anything(tmp_path, write_folder, recipe, names):
+    """Each of these once stopped a run at its pictures, or was drawn as what it is not."""
+    folder = write_folder(
+        tmp_path / "data",
+        4,
+        lambda _, i: {"split": ("train", "train", "validation", "test")[i]},
+        intents=("hear_high", "hear_low"),
+    )
+    table = (folder / "metadata.csv").read_text()
+    for old, new in zip(("hear_high", "hear_low"), names, strict=True):
+        table = table.replace(f",{old},", f",{new},")
+    (folder / "metadata.csv").write_text(table)
+    result = experiment.run(recipe(data=folder, epochs=1, freeze="encoder"), tmp_path / "out")
+    assert set(result["per_class"]) == set(names)
+    assert (tmp_path / "out" / "report.html").exists()
+    assert (tmp_path / "out" / "validation.png").exists()
+
+
+# What is refused
+
+
+def test_everything_wrong_with_the_data_is_listed_before_any_training(
+    tmp_path, write_folder, recipe
+):
+    folder = write_folder(tmp_path / "data", 3, seconds=0.05)
+    (folder / "clips/hear_low_0.wav").write_text("not audio")
+    (folder / "clips/hear_low_1.wav").unlink()
+    with pytest.raises(DataError) as error:
+        experiment.run(recipe(data=folder), tmp_path / "out")
+    assert len(error.value.problems) == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_finished_run_is_never_written_over(run_folder, recipe):
+    before = {path: path.stat().st_mtime_ns for path in run_folder.rglob("*")}
+    for resume in (False, True):
+        with pytest.raises(OutputError, match="holds a finished run"):
+            experiment.run(recipe(), run_folder, resume)
+    assert {path: path.stat().st_mtime_ns for path in run_folder.rglob("*")} == before
+
+
+# Interrupted runs
+
+KILLED_IN_EPOCH_3 = """
+import json, os, signal, sys
+from pathlib import Path
+from speech_intent import experiment, progress, recipes
+
+def kill(self, args, state, control, **kwargs):
+    if state.global_step == 10:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+progress.Progress.on_step_end = kill
+experiment.run(recipes.resolve(**json.loads(sys.argv[1])), Path(sys.argv[2]))
+"""
+
+
+def test_a_run_killed_in_mid_epoch_goes_on_from_its_last_checkpoint(
+    tmp_path, tone_folder, encoders, recipe, monkeypatch
+):
+    out = tmp_path / "out"
+    given = QUICK | {"epochs": 5}  # of 4 steps
+    options = {"data": str(tone_folder), "encoder": str(encoders["wav2vec2_layer"]), **given}
+    command = [sys.executable, "-c", KILLED_IN_EPOCH_3, json.dumps(options), str(out)]
+    process = subprocess.run(command, capture_output=True, text=True)
+    assert process.returncode == -signal.SIGKILL, process.stderr
+
+    with pytest.raises(OutputError, match="unfinished run; add --resume"):
+        experiment.run(recipe(epochs=5), out)
+
+    half_written = out / "checkpoints" / "checkpoint-12"
+    half_written.mkdir()
+    (half_written / "model.safetensors").write_bytes(b"\0" * 10)
+    steps = []
+    on_step_end = Progress.on_step_end
+
+    def count(self, args, state, control, **kwargs):
+        steps.append(state.global_step)
+        on_step_end(self, args, state, control, **kwargs)
+
+    monkeypatch.setattr(Progress, "on_step_end", count)
+    result = experiment.run(recipe(epochs=5), out, resume=True)
+    assert steps == list(range(9, 21))  # the last whole checkpoint was written after step 8
+    log = pd.read_csv(out / "training_log.csv")
+    assert log["step"].tolist() == [4, 8, 12, 16, 20]
+    assert result["steps"] == 20
+    assert not (out / "checkpoints").exists()
+
+
+def test_a_run_killed_before_its_test_split_was_scored_is_scored_and_not_trained_again(
+    tmp_path, run_folder, recipe, monkeypatch
+):
+    out = tmp_path / "out"
+    (out / "model").mkdir(parents=True)
+    for name in ("config.json", "model.safetensors", "preprocessor_config.json", "training.json"):
+        os.link(run_folder / "model" / name, out / "model" / name)
+    os.link(run_folder / "training_log.csv", out / "training_log.csv")
+    monkeypatch.setattr(training, "build_trainer", None)
+    result = experiment.run(recipe(), out, resume=True)
+    assert result == json.loads((run_folder / "metrics.json").read_text())
+
+
+# Several encoders
+
+
+def test_encoders_are_compared_in_one_table(tmp_path, recipe, encoders, monkeypatch):
+    scores = {"wav2vec2_layer": 0.5, "hubert": 0.75}
+
+    def run(recipe, output_dir, resume):
+        name = output_dir.name
+        assert recipe.encoder == str(encoders[name])
+        output_dir.mkdir(parents=True)
+        row = dict.fromkeys(experiment.COMPARED, 1)
+        return row | {"accuracy": scores[name], "train_seconds": 2.0, "left": "out"}
+
+    monkeypatch.setattr(experiment, "run", run)
+    recipes = [recipe(encoder=encoders[name]) for name in scores]
+    table = experiment.compare_encoders(recipes, tmp_path)
+    assert list(table.columns) == list(experiment.COMPARED)
+    assert table["accuracy"].to_dict() == {
+        str(encoders[name]): score for name, score in scores.items()
+    }
+    written = pd.read_csv(tmp_path / "comparison.csv", index_col="encoder")
+    assert written["accuracy"].to_dict() == table["accuracy"].to_dict()
+
+
+def test_each_encoder_has_a_folder_of_its_own():
+    assert experiment.encoder_folders(["small", "facebook/wav2vec2-base", "../x"]) == {
+        "small": "small",
+        "facebook/wav2vec2-base": "wav2vec2-base",
+        "../x": "x",
+    }
+    assert experiment.encoder_folders(["ann/base", "ben/base"]) == {
+        "ann/base": "ann--base",
+        "ben/base": "ben--base",
+    }

@@ -1,0 +1,172 @@
+"""Datasets over HTTP from a Hub on this machine: the schemas of the recipes, and what is wrong."""
+
+import hub_client
+import pytest
+from hub_client import MINDS14, SCOOTER
+
+from speech_intent import data, hub_datasets, train
+from speech_intent.errors import DataError
+from speech_intent.recipes import RECIPES, Recipe, resolve
+
+SKIT = RECIPES["skit-s2i"]
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """This process asks a Hub on this machine, which holds the datasets of the recipes."""
+    hub_client.visit(monkeypatch)
+    hub_client.make_datasets()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("PolyAI/minds14", True),
+        ("user/data.v2-x_y", True),
+        ("bundled", False),
+        ("data", False),
+        ("/home/user", False),
+        ("./data", False),
+        ("~/data", False),
+        ("a/b/c", False),
+        ("user/", False),
+        ("two words/data", False),
+        ("", False),
+    ],
+)
+def test_a_hub_id_is_a_namespace_and_a_name(name, expected):
+    assert hub_datasets.is_hub_id(name) is expected
+
+
+def test_a_folder_is_no_hub_id(tmp_path, monkeypatch):
+    (tmp_path / "recordings" / "mine").mkdir(parents=True)
+    assert hub_datasets.is_hub_id("recordings/mine")
+    monkeypatch.chdir(tmp_path)
+    assert not hub_datasets.is_hub_id("recordings/mine")
+
+
+# The schemas of the recipes
+
+
+def test_intents_may_be_text(hub):
+    listing = hub_datasets.read_hub(RECIPES["scooter"].data, RECIPES["scooter"])
+    table = listing.table
+    assert list(table["intent"]) == [name for name in SCOOTER for _ in range(6)]
+    assert list(table["file_name"][:2]) == ["train/00000", "train/00001"]
+    assert set(table["split"]) == {""}  # the only part there is
+    assert set(table["speaker"]) == {""}
+    assert listing.problems == ()
+    assert len(listing.clips) == 54
+    assert listing.clips[8] == {"audio": hub_client.clip(1, 2)}  # still encoded
+
+
+def test_a_script_is_read_from_the_hubs_own_copy_and_classes_by_their_names(hub):
+    listing = hub_datasets.read_hub(RECIPES["minds14"].data, RECIPES["minds14"])
+    assert list(listing.table["intent"]) == [name for name in MINDS14 for _ in range(5)]
+
+
+def test_numbered_intents_get_the_names_of_the_recipe_and_splits_stay(hub):
+    table = hub_datasets.read_hub(SKIT.data, SKIT).table
+    train_rows = table[table["split"] == "train"]
+    test_rows = table[table["split"] == "test"]
+    assert list(train_rows["intent"]) == [name for name in SKIT.intents for _ in range(6)]
+    assert list(test_rows["intent"]) == [name for name in SKIT.intents for _ in range(3)]
+    assert list(test_rows["speaker"][:3]) == ["1", "2", "3"]
+    assert list(test_rows["file_name"][:2]) == ["test/00000", "test/00001"]
+
+
+def test_the_audio_column_may_have_another_name(hub, monkeypatch):
+    parts = hub_datasets._download("MuhammadIqbalBazmi/intent-dataset", RECIPES["scooter"])
+    parts = parts.rename_column("audio", "speech")
+    monkeypatch.setattr(hub_datasets, "_download", lambda repo, recipe: parts)
+    listing = hub_datasets.read_hub("any/name", Recipe(audio="speech", intent="label"))
+    assert listing.clips[0] == {"audio": hub_client.clip(0, 0)}
+
+
+@pytest.mark.parametrize(
+    ("name", "note", "counts"),
+    [
+        # 30 % of 6 clips an intent, then 15 % of the 4 left: 2 and 1
+        ("scooter", "stratified by clip 30 %", (9 * 3, 9 * 1, 9 * 2)),
+        # 20 % of 5 clips an intent, then 15 % of the 4 left: 1 and 1
+        ("minds14", "stratified by clip 20 %", (14 * 3, 14 * 1, 14 * 1)),
+    ],
+)
+def test_where_the_data_name_no_splits_the_recipe_draws_them(hub, name, note, counts):
+    splits = data.load_data(RECIPES[name])
+    assert splits.note.startswith(note)
+    assert tuple(map(len, splits.tables.values())) == counts
+
+
+def test_given_splits_are_kept_and_shared_speakers_are_named(hub):
+    splits = data.load_data(SKIT)
+    note = "given; validation stratified by clip 10 %, seed 0 of train"
+    assert splits.note == f"{note}; WARNING: test shares 3 of 3 speakers with train"
+    assert tuple(map(len, splits.tables.values())) == (14 * 5, 14 * 1, 14 * 3)
+
+
+def test_a_published_folder_comes_back_as_a_folder(hub, tone_folder):
+    hub_client.upload("tester/tone-folder", tone_folder, "dataset")
+    folder = hub_datasets.as_folder("tester/tone-folder")
+    assert (folder / "metadata.csv").read_bytes() == (tone_folder / "metadata.csv").read_bytes()
+    assert hub_datasets.as_folder(RECIPES["scooter"].data) is None
+    assert hub_datasets.as_folder("nobody/nothing") is None
+
+
+# What is wrong with a dataset
+
+
+@pytest.mark.parametrize(
+    ("recipe", "given", "words"),
+    [
+        (
+            "scooter",
+            {"intent": "labels"},
+            "train has no column 'labels'; it has audio, label",
+        ),
+        (
+            "scooter",
+            {"audio": "label"},
+            "column 'label' of train holds no audio; there are audio (Audio), label (Value)",
+        ),
+        (
+            "minds14",
+            {"config": "xx-XX"},
+            "it has no configuration 'xx-XX'; there are all, en-US",
+        ),
+        ("bundled", {"data": "tester/unlabelled"}, "train/00002: its intent is empty"),
+        ("bundled", {"data": "tester/untested"}, "does a split have no rows?"),
+        (
+            "bundled",
+            {"data": "nobody/nothing"},
+            "it is no folder, and not on the Hub, or private; "
+            "check the spelling, or log in with `hf auth login`",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_with_what_there_is(hub, recipe, given, words):
+    recipe = resolve(recipe, **given)
+    with pytest.raises(DataError) as error:
+        data.load_data(recipe)
+    assert error.value.name == recipe.data
+    assert words in " ".join(error.value.problems)
+
+
+def test_a_dataset_out_of_reach_says_what_to_do(hub, monkeypatch, tmp_path):
+    hub_client.use_cache(monkeypatch, tmp_path)
+    hub_client.set_offline(monkeypatch, True)
+    with pytest.raises(DataError) as error:
+        data.load_data(RECIPES["minds14"])
+    (problem,) = error.value.problems
+    assert problem.startswith("it cannot be loaded from the Hub (")
+    assert "put its clips into a folder with a metadata.csv" in problem
+
+
+def test_the_command_line_says_it_in_lines_without_a_traceback(hub, tmp_path, capsys):
+    output_dir = tmp_path / "out"
+    options = ["--data", "nobody/nothing", "--output-dir", str(output_dir)]
+    assert train.main(options) == 1
+    heading, problem = capsys.readouterr().err.splitlines()
+    assert heading == "error: nobody/nothing cannot be used:"
+    assert problem.startswith("  - it is no folder, and not on the Hub, or private; ")
+    assert not output_dir.exists()

@@ -1,0 +1,277 @@
+"""From a model's name to a folder, with a Hub on this machine, and with Hubs that misbehave."""
+
+import http.server
+import json
+import pickle
+import shutil
+import socket
+import threading
+import time
+from pathlib import Path
+
+import hub_client
+import huggingface_hub.constants
+import pytest
+import safetensors.torch
+import torch
+
+from speech_intent import IntentClassifier, hub_models
+from speech_intent.errors import HubUnreachable, ModelError
+
+ID = "someone/some-model"
+CLIP = Path(__file__).resolve().parents[1] / "dataset" / "audio" / "test-0001.mp3"
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """This process asks a Hub on this machine, and has nothing in its cache."""
+    hub_client.visit(monkeypatch)
+    hub_client.use_cache(monkeypatch, tmp_path / "cache")
+
+
+@pytest.fixture
+def black_hole(monkeypatch):
+    """A server that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        hub_client.visit(monkeypatch, f"http://127.0.0.1:{server.getsockname()[1]}")
+        yield
+
+
+@pytest.fixture
+def answering(monkeypatch):
+    """A Hub that answers every request with one status and error code."""
+    servers = []
+
+    def start(status: int, code: str) -> None:
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(status)
+                self.send_header("X-Error-Code", code)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *args):
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        hub_client.visit(monkeypatch, f"http://127.0.0.1:{server.server_port}")
+
+    yield start
+    servers[0].shutdown()
+    servers[0].server_close()
+
+
+@pytest.fixture
+def cached(model_folder, tmp_path, monkeypatch) -> Path:
+    """A cache of huggingface_hub that holds the tiny model as `ID`."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    repository = tmp_path / f"models--{ID.replace('/', '--')}"
+    shutil.copytree(model_folder, repository / "snapshots" / "0123")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("0123")
+    return repository / "snapshots" / "0123"
+
+
+def refusal(name: str, kind: type[ModelError] = ModelError) -> str:
+    """Give the reason why a model is refused, by an error of this very kind."""
+    with pytest.raises(ModelError) as error:
+        hub_models.model_folder(name)
+    assert type(error.value) is kind
+    assert "\n" not in str(error.value)
+    assert error.value.name == name
+    return error.value.reason
+
+
+# A Hub that works
+
+
+def test_a_hub_id_is_downloaded_once_and_found_without_the_hub(hub, model_folder, monkeypatch):
+    hub_client.upload("tester/tones", model_folder)
+    folder = hub_models.model_folder("tester/tones")
+    for name in ("config.json", "model.safetensors"):
+        assert (folder / name).read_bytes() == (model_folder / name).read_bytes()
+    hub_client.visit(monkeypatch, hub_client.NOBODY)
+    assert hub_models.model_folder("tester/tones") == folder
+    hub_client.set_offline(monkeypatch, True)
+    assert hub_models.model_folder("tester/tones") == folder
+
+
+def test_only_the_file_that_answers_is_downloaded(hub, onnx_folder, tmp_path, monkeypatch):
+    hub_client.upload("tester/exported", onnx_folder)
+    reduced = shutil.copytree(onnx_folder, tmp_path / "reduced")
+    (reduced / "model-int8.onnx").write_bytes(b"8 bits")
+    hub_client.upload("tester/reduced", reduced)
+    unmarked = shutil.copytree(reduced, tmp_path / "unmarked")
+    (unmarked / "onnx.json").unlink()
+    hub_client.upload("tester/unmarked", unmarked)
+    for name, engine, file in [
+        ("exported", "auto", "model.onnx"),
+        ("exported", "torch", "model.safetensors"),
+        ("reduced", "onnx", "model-int8.onnx"),
+        ("reduced", "torch", "model.safetensors"),
+        ("unmarked", "auto", "model.safetensors"),  # the ONNX file is not one of ours
+    ]:
+        hub_client.use_cache(monkeypatch, tmp_path / f"{name}-{engine}")
+        folder = hub_models.model_folder(f"tester/{name}", engine)
+        heavy = {path.name for path in folder.iterdir() if path.suffix != ".json"}
+        assert heavy == {file}
+
+
+def test_the_shards_of_a_large_model_come_with_their_index(hub, model_folder, tmp_path):
+    folder = shutil.copytree(model_folder, tmp_path / "sharded")
+    shards = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    (folder / "model.safetensors").rename(folder / shards[0])
+    (folder / shards[1]).write_bytes(b"")
+    (folder / "model.safetensors.index.json").write_text("{}")
+    (folder / "other.bin").write_bytes(b"")
+    hub_client.upload("tester/sharded", folder)
+    names = {path.name for path in hub_models.model_folder("tester/sharded").iterdir()}
+    assert set(shards) < names
+    assert "other.bin" not in names
+
+
+def test_a_repository_without_weights_and_one_that_is_not_there(hub, model_folder, tmp_path):
+    folder = shutil.copytree(model_folder, tmp_path / "weightless")
+    (folder / "model.safetensors").unlink()
+    hub_client.upload("tester/weightless", folder)
+    reason = "has no model.safetensors; save model and feature extractor with save_pretrained"
+    assert refusal("tester/weightless") == reason
+    reason = "is not on the Hub, or is private, and is no local folder; "
+    assert refusal("tester/none") == reason + "check the spelling, or log in with `hf auth login`"
+
+
+def test_pickled_weights_are_read_without_running_code(
+    hub, model_folder, tmp_path, classifier, caplog
+):
+    folder = shutil.copytree(model_folder, tmp_path / "pickled")
+    weights = safetensors.torch.load_file(folder / "model.safetensors")
+    torch.save(weights, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    hub_client.upload("tester/pickled", folder)
+    answer = IntentClassifier.from_pretrained("tester/pickled").predict(CLIP)
+    assert dict(answer.scores) == pytest.approx(dict(classifier.predict(CLIP).scores), abs=1e-6)
+    assert caplog.messages == [
+        "warning: tester/pickled: its weights are a pickle; "
+        "they are read by torch's weights-only loader"
+    ]
+    witness = tmp_path / "code was run"
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Opens(witness), protocol=2))
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        IntentClassifier.from_pretrained(folder)
+    assert not witness.exists()
+
+
+class Opens:
+    """What a pickle makes a file of, if it is trusted."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+# A local folder
+
+
+def test_a_local_folder_is_used_as_it_is(model_folder):
+    assert hub_models.model_folder(model_folder) == model_folder
+    assert hub_models.model_folder(str(model_folder)) == model_folder
+
+
+def test_what_a_folder_must_hold_depends_on_the_engine(model_folder, onnx_folder, tmp_path):
+    with pytest.raises(ModelError) as error:
+        hub_models.model_folder(model_folder, "onnx")
+    remedy = "run python -m speech_intent.export on the folder"
+    assert error.value.reason == f"has no model.onnx; {remedy}"
+    folder = shutil.copytree(onnx_folder, tmp_path / "weightless")
+    (folder / "model.safetensors").unlink()
+    assert hub_models.model_folder(folder, "onnx") == folder
+    assert hub_models.model_folder(folder, "auto") == folder
+    with pytest.raises(ModelError, match=r"has no model\.safetensors; save model"):
+        hub_models.model_folder(folder, "torch")
+
+
+@pytest.mark.parametrize("name", ["./gone", "/gone/too", "~/gone", "a/b/c"])
+def test_a_path_is_not_taken_for_a_hub_id(name):
+    assert refusal(name) == "there is no such folder; check the path"
+
+
+@pytest.mark.parametrize("name", ["two words", "a" * 300, "é"])
+def test_a_name_that_is_neither(name):
+    assert refusal(name) == "is neither a folder nor a Hub id; check the spelling"
+
+
+# No Hub, or one that misbehaves
+
+
+def test_without_network_a_hub_id_is_out_of_reach():
+    reason = refusal(ID, HubUnreachable)
+    assert reason.startswith("the Hub cannot be reached (")
+    assert reason.endswith("), and no such folder; connect, or name a local model")
+
+
+def test_without_network_a_cached_model_answers(cached):
+    assert hub_models.model_folder(ID) == cached
+
+
+def test_without_network_a_half_downloaded_model_is_out_of_reach(cached):
+    (cached / "model.safetensors").unlink()
+    assert refusal(ID, HubUnreachable).startswith("the Hub cannot be reached (")
+
+
+def test_a_hub_that_refuses_connections_is_out_of_reach(monkeypatch):
+    hub_client.visit(monkeypatch, hub_client.NOBODY)
+    assert refusal(ID, HubUnreachable).startswith("the Hub cannot be reached (")
+
+
+def test_a_hub_that_never_answers_is_given_up(black_hole, monkeypatch):
+    assert hub_models.REACH_SECONDS < 9  # of the ten that a user waits
+    monkeypatch.setattr(hub_models, "REACH_SECONDS", 0.5)
+    began = time.monotonic()
+    assert refusal(ID, HubUnreachable).startswith("the Hub cannot be reached (")
+    assert time.monotonic() - began < 3
+
+
+def test_a_name_server_that_never_answers_is_given_up(monkeypatch):
+    never = threading.Event()
+    hub_client.visit(monkeypatch, hub_client.NOBODY)
+    monkeypatch.setattr(hub_models, "REACH_SECONDS", 0.2)
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda *_, **__: never.wait(10))
+    began = time.monotonic()
+    reason = refusal(ID, HubUnreachable)
+    never.set()
+    assert reason.startswith("the Hub cannot be reached (no answer within 0 s)")
+    assert time.monotonic() - began < 3
+
+
+def test_a_hub_that_never_answers_lets_a_cached_model_answer(black_hole, cached, monkeypatch):
+    monkeypatch.setattr(hub_models, "REACH_SECONDS", 0.5)
+    assert hub_models.model_folder(ID) == cached
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind", "words"),
+    [
+        (404, "RepoNotFound", ModelError, "is not on the Hub, or is private"),
+        (401, "RepoNotFound", ModelError, "log in with `hf auth login`"),
+        (403, "GatedRepo", ModelError, "its owner must grant access"),
+        (500, "", HubUnreachable, "the Hub cannot be reached ("),
+    ],
+)
+def test_what_the_hub_answers_is_said_in_one_line(answering, status, code, kind, words):
+    answering(status, code)
+    assert words in refusal(ID, kind)
+
+
+def test_a_user_of_the_command_line_gets_the_same(hub, model_folder, tmp_path):
+    """In a process of its own, which learns the Hub's address from the environment."""
+    hub_client.upload("tester/asked", model_folder)
+    command = ("inference.py", CLIP, "--json", "--model")
+    remote = hub_client.run_as_user(*command, "tester/asked", HF_HOME=str(tmp_path))
+    assert remote.returncode == 0, remote.stderr
+    local = IntentClassifier.from_pretrained(model_folder).predict(CLIP)
+    scores = {row["label"]: row["score"] for row in json.loads(remote.stdout)["scores"]}
+    assert scores == pytest.approx(dict(local.scores), abs=1e-6)

@@ -1,0 +1,283 @@
+"""What of a folder goes to the Hub, and what is said when it does not get there."""
+
+import contextlib
+import json
+import shutil
+import socket
+import threading
+from pathlib import Path
+
+import httpx
+import hub_client
+import pandas as pd
+import pytest
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import HfHubHTTPError
+
+from speech_intent import folders, hub_upload
+from speech_intent.errors import DataError, ModelError, UserError
+
+
+@pytest.fixture
+def hub(monkeypatch) -> str:
+    """This process may write to a Hub on this machine, whose address this is."""
+    return hub_client.visit(monkeypatch)
+
+
+# The files of a model
+
+
+def test_a_model_comes_with_its_figures_and_a_card(model_folder):
+    files = hub_upload.model_files(model_folder, "user/name", False, "mit", "en")
+    assert set(files) == {
+        "config.json",
+        "metrics.json",
+        "model.safetensors",
+        "preprocessor_config.json",
+        "training.json",
+        "README.md",
+    }
+    card = files.pop("README.md").decode()
+    assert 'model="user/name"' in card
+    assert "\nlicense: mit\n" in card
+    assert "\nlanguage: en\n" in card
+    assert files == {name: model_folder / name for name in files}
+
+
+def test_what_export_wrote_is_published_too(onnx_folder):
+    files = hub_upload.model_files(onnx_folder, "user/name", without_results=True)
+    assert {"model.onnx", "onnx.json", "model.safetensors"} < set(files)
+    assert "float32 scores within" in files["README.md"].decode()
+
+
+def test_what_else_lies_there_is_not_published(model_folder, tmp_path):
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    for name in ("notes.txt", "predictions.csv", ".env", "README.md"):
+        (folder / name).write_text("private")
+    files = hub_upload.model_files(folder, "user/name")
+    assert not {"notes.txt", "predictions.csv", ".env"} & set(files)
+    assert b"private" not in files["README.md"]
+
+
+def test_a_model_without_figures_is_published_on_demand_only(model_folder, tmp_path):
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    (folder / "metrics.json").unlink()
+    with pytest.raises(ModelError) as error:
+        hub_upload.model_files(folder, "user/name")
+    reason = "has no metrics.json; score it with evaluate, or add --without-results"
+    assert error.value.reason == reason
+    files = hub_upload.model_files(folder, "user/name", without_results=True)
+    assert "None were recorded with this model." in files["README.md"].decode()
+
+
+def test_what_cannot_be_loaded_is_not_published(model_folder, onnx_folder, tmp_path):
+    folder = shutil.copytree(model_folder, tmp_path / "weightless")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"has no model\.safetensors"):
+        hub_upload.model_files(folder, "user/name")
+    folder = shutil.copytree(onnx_folder, tmp_path / "stale")
+    with (folder / "model.safetensors").open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(ModelError, match=r"model\.onnx was made from other weights"):
+        hub_upload.model_files(folder, "user/name")
+
+
+# The files of recordings
+
+
+@pytest.fixture
+def recordings(write_folder, tmp_path) -> Path:
+    """A folder with two clips an intent, and something that no table lists."""
+    folder = write_folder(tmp_path / "my_calls", 2, seconds=0.05)
+    (folder / "clips" / "unlisted.wav").write_bytes(b"private")
+    return folder
+
+
+def test_recordings_come_with_their_table_and_a_card(recordings):
+    files = hub_upload.dataset_files(recordings, "mit", "en")
+    card = files.pop("README.md").decode()
+    assert "# my\\_calls\n" in card
+    assert "8 recordings." in card
+    assert "\nlicense: mit\n" in card
+    assert "\nlanguage: en\n" in card
+    header, *rows = files.pop("metadata.csv").decode().splitlines()
+    assert header == "file_name,intent,speaker,split"
+    assert rows[0] == "clips/hear_high_0.wav,hear_high,,"
+    assert files == {row.split(",")[0]: recordings / row.split(",")[0] for row in rows}
+    assert "clips/unlisted.wav" not in files
+
+
+def test_the_title_is_the_folders_name_wherever_one_stands(recordings, monkeypatch):
+    monkeypatch.chdir(recordings)
+    assert "# my\\_calls\n" in hub_upload.dataset_files(Path("."))["README.md"].decode()
+
+
+def test_a_card_of_their_own_is_published_as_it_is(recordings):
+    (recordings / "README.md").write_text("# Ours\n")
+    files = hub_upload.dataset_files(recordings)
+    assert files["README.md"] == recordings / "README.md"
+    with pytest.raises(UserError) as error:
+        hub_upload.dataset_files(recordings, license="mit")
+    assert error.value.name == str(recordings / "README.md")
+    assert error.value.remedy == "write licence and language there"
+
+
+def test_recordings_that_cannot_be_trained_on_are_not_published(recordings):
+    (recordings / "clips" / "hear_low_0.wav").unlink()
+    with pytest.raises(DataError, match="there is no such file"):
+        hub_upload.dataset_files(recordings)
+
+
+# On the way
+
+
+def test_files_arrive_whole_in_one_commit(hub, tmp_path):
+    (tmp_path / "weights").write_bytes(bytes(range(256)))
+    files = {"README.md": b"# Mine\n", "model.safetensors": tmp_path / "weights"}
+    address = hub_upload.upload("tester/upload", files, "model")
+    assert address == f"{hub}/tester/upload"
+    folder = Path(snapshot_download("tester/upload", local_dir=tmp_path / "back"))
+    assert (folder / "README.md").read_bytes() == b"# Mine\n"
+    assert (folder / "model.safetensors").read_bytes() == bytes(range(256))
+    info = HfApi().model_info("tester/upload")
+    assert not info.private
+    titles = [commit.title for commit in HfApi().list_repo_commits("tester/upload")]
+    assert titles == ["Publish with speech_intent", "initial commit"]
+
+
+def test_a_repository_may_be_its_owners_alone(hub):
+    hub_upload.upload("tester/private", {"README.md": b"# Mine\n"}, "model", private=True)
+    assert HfApi().model_info("tester/private").private
+
+
+def test_recordings_come_back_as_they_were(hub, tone_folder, tmp_path):
+    files = hub_upload.dataset_files(tone_folder)
+    address = hub_upload.upload("tester/tones", files, "dataset")
+    assert address == f"{hub}/datasets/tester/tones"
+    snapshot_download("tester/tones", repo_type="dataset", local_dir=tmp_path)
+    table = folders.read_table(tmp_path)
+    pd.testing.assert_frame_equal(table, folders.read_table(tone_folder))
+    for name in table["file_name"]:
+        assert (tmp_path / name).read_bytes() == (tone_folder / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("token", "reason"),
+    [
+        ("", "there is no token; log in with `hf auth login`, or set HF_TOKEN"),
+        ("hf_wrong", "the Hub does not know this token; log in again with `hf auth login`"),
+    ],
+)
+def test_without_the_right_token_nothing_is_written(hub, monkeypatch, token, reason):
+    monkeypatch.setenv("HF_TOKEN", token)
+    with pytest.raises(UserError) as error:
+        hub_upload.upload("tester/refused", {"README.md": b""}, "model")
+    assert str(error.value) == f"tester/refused: {reason}"
+    monkeypatch.setenv("HF_TOKEN", hub_client.TOKEN)
+    assert not HfApi().repo_exists("tester/refused")
+
+
+def test_without_a_connection_it_says_so(monkeypatch):
+    hub_client.visit(monkeypatch, hub_client.NOBODY)
+    with pytest.raises(UserError, match=r"^tester/far: the upload failed \(.+\); run it again$"):
+        hub_upload.upload("tester/far", {"README.md": b""}, "model")
+
+
+def failing(error: Exception):
+    def create_repo(*args, **kwargs):
+        raise error
+
+    return create_repo
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (TimeoutError(), "the upload failed (TimeoutError); run it again"),
+        (OSError("  \n\n"), "the upload failed (OSError); run it again"),
+        (OSError("broken\npipe"), "the upload failed (broken); run it again"),
+        (
+            HfHubHTTPError(
+                "Forbidden: hf_secret",
+                response=httpx.Response(403, request=httpx.Request("POST", hub_client.NOBODY)),
+            ),
+            "this token has no right to write there; "
+            "use a name of your own, or a token that writes",
+        ),
+    ],
+    ids=["no words", "blanks", "lines", "403"],
+)
+def test_an_error_is_said_in_one_line(hub, monkeypatch, error, reason):
+    monkeypatch.setattr(HfApi, "create_repo", failing(error))
+    with pytest.raises(UserError) as raised:
+        hub_upload.upload("user/name", {"README.md": b""}, "model")
+    assert str(raised.value) == f"user/name: {reason}"
+    assert raised.value.__cause__ is error
+
+
+class Cutter(threading.Thread):
+    """A way to the Hub that breaks off a connection over which more than `limit` bytes are sent.
+
+    The first one alone.
+    """
+
+    def __init__(self, address: str, limit: int):
+        super().__init__(daemon=True)
+        self.port = int(address.rsplit(":", 1)[1])
+        self.limit = limit
+        self.n_cuts = 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+
+    def run(self):
+        while True:
+            client, _ = self.listener.accept()
+            server = socket.create_connection(("127.0.0.1", self.port))
+            for arguments in ((client, server, True), (server, client, False)):
+                threading.Thread(target=self.forward, args=arguments, daemon=True).start()
+
+    def forward(self, source: socket.socket, target: socket.socket, is_upload: bool):
+        n_bytes = 0
+        with contextlib.suppress(OSError):
+            while data := source.recv(4096):
+                n_bytes += len(data)
+                if is_upload and self.n_cuts == 0 and n_bytes > self.limit:
+                    self.n_cuts += 1
+                    source.close()
+                    break
+                target.sendall(data)
+        with contextlib.suppress(OSError):
+            target.shutdown(socket.SHUT_RDWR)
+
+
+def test_an_upload_that_breaks_off_shows_nothing_and_can_be_repeated(
+    hub, model_folder, monkeypatch
+):
+    before = {path.name: path.read_bytes() for path in model_folder.iterdir()}
+    files = hub_upload.model_files(model_folder, "tester/broken-off")
+    cutter = Cutter(hub, limit=30_000)
+    cutter.start()
+    hub_client.visit(monkeypatch, cutter.address)
+    arrived = True
+    try:
+        hub_upload.upload("tester/broken-off", files, "model")  # its own second try may do
+    except UserError as error:
+        arrived = False
+        assert error.remedy == "run it again"
+    assert cutter.n_cuts == 1
+    hub_client.visit(monkeypatch)
+    if not arrived:
+        assert "config.json" not in HfApi().list_repo_files("tester/broken-off")
+    hub_upload.upload("tester/broken-off", files, "model")
+    assert set(files) <= set(HfApi().list_repo_files("tester/broken-off"))
+    assert {path.name: path.read_bytes() for path in model_folder.iterdir()} == before
+
+
+def test_the_metadata_are_such_as_the_hub_takes(hub, model_folder):
+    """The Hub checks a card before it takes a commit."""
+    files = hub_upload.model_files(model_folder, "tester/carded", license="mit", language="en")
+    hub_upload.upload("tester/carded", files, "model")
+    data = HfApi().model_info("tester/carded").card_data
+    assert (data.license, data.language) == ("mit", "en")
+    accuracy = json.loads((model_folder / "metrics.json").read_text())["accuracy"]
+    assert data.eval_results[0].metric_value == accuracy

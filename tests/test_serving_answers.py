@@ -1,0 +1,142 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+from conftest import TONES
+from serving_tools import RATE, encoded
+
+from speech_intent.errors import AudioError
+from speech_intent.serving import answers
+from speech_intent.serving.answers import Clip, Responder, refusal
+from speech_intent.serving.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def responder(classifier):
+    return Responder(classifier, max_seconds=3.0)
+
+
+@pytest.mark.parametrize("format", ["WAV", "FLAC", "OGG", "MP3"])
+def test_an_answer_says_what_the_classifier_says(responder, classifier, tone, format):
+    data = encoded(tone(TONES["hear_upper"], 0.7), format=format)
+    answer = responder.answer(Clip("clip.audio", data))
+    body = answer.body
+    assert (answer.status, answer.seconds) == (200, body["seconds"])
+    assert (body["file"], body["label"], body["warnings"]) == ("clip.audio", "hear_upper", [])
+    prediction = classifier.predict(data)
+    assert [(row["label"], row["score"]) for row in body["scores"]] == list(prediction.scores)
+    assert body["score"] == prediction.score == max(row["score"] for row in body["scores"])
+    assert body["seconds"] == pytest.approx(0.7, abs=0.06)  # an MP3 is padded
+    assert body["model"] == classifier.name
+
+
+def test_an_answer_has_the_keys_of_inference_py_and_warnings(responder, tone):
+    body = responder.answer(Clip("clip.wav", encoded(tone(500)))).body
+    assert " ".join(body) == "file label score scores seconds model engine precision warnings"
+    assert (body["engine"], body["precision"]) == ("torch", "float32")
+
+
+def test_an_answer_below_the_threshold_is_unknown(classifier, tone):
+    strict = copy.copy(classifier)
+    strict.threshold = 1.1
+    clip = Clip("clip.wav", encoded(tone(TONES["hear_low"])))
+    body = Responder(strict, 3.0).answer(clip).body
+    assert (body["label"], body["guess"]) == ("unknown", "hear_low")
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(16_000, 8), (192_000, 1), (8_000, 2)])
+def test_any_rate_and_channel_count_is_answered(responder, tone, rate, channels):
+    waveform = tone(TONES["hear_middle"], 0.5, rate=rate)
+    data = encoded(np.stack([waveform] * channels, axis=1), rate)
+    body = responder.answer(Clip("clip.wav", data)).body
+    assert (body["label"], body["seconds"]) == ("hear_middle", 0.5)
+
+
+BAD = {
+    "empty": (lambda tone: b"", "is empty; record or copy it again"),
+    "text": (lambda tone: b"This is no audio at all.", "is damaged or is not audio ("),
+    "header": (lambda tone: encoded(tone(500))[:30], "is damaged or is not audio ("),
+    "cut": (lambda tone: encoded(tone(500, 2.0), format="FLAC")[:9000], ""),
+    "zero": (lambda tone: encoded(np.zeros(0)), "has no samples; record it again"),
+    "short": (lambda tone: encoded(tone(500, 0.02)), "lasts 20.0 ms, less than 25 ms; "),
+    "nan": (lambda tone: encoded(np.full(8000, np.nan), subtype="FLOAT"), "has NaN or infinite"),
+    "inf": (lambda tone: encoded(np.full(8000, np.inf), subtype="FLOAT"), "has NaN or infinite"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_clip_is_refused_in_one_line_that_names_it(responder, tone, kind):
+    make, reason = BAD[kind]
+    answer = responder.answer(Clip("clip.wav", make(tone)))
+    assert (answer.status, answer.seconds) == (422, 0.0)
+    assert (list(answer.body), answer.body["file"]) == (["file", "detail"], "clip.wav")
+    detail = answer.body["detail"]
+    assert detail.startswith(f"clip.wav: {reason}")
+    assert "; " in detail and "\n" not in detail
+
+
+def test_a_hostile_name_is_given_back_as_it_is_but_shown_in_one_line():
+    name = "a\tb\x7f☀.wav"
+    answer = refusal(422, AudioError(name, "is empty", "record it again"))
+    assert answer.body["file"] == name
+    assert answer.body["detail"] == r"a\tb\x7f☀.wav: is empty; record it again"
+
+
+def test_silence_is_answered_with_a_warning(responder):
+    body = responder.answer(Clip("quiet.wav", encoded(np.zeros(8000)))).body
+    assert body["label"] in TONES
+    problem = "is silent (peak 0.0e+00); its answer means nothing"
+    assert body["warnings"] == [f"quiet.wav: {problem}"]
+
+
+def test_a_cut_wav_is_answered_with_a_warning(responder, tone):
+    cut = encoded(tone(TONES["hear_low"], 1.0))[:20_044]  # of 44 bytes and 16,000 samples
+    body = responder.answer(Clip("cut.wav", cut)).body
+    assert (body["label"], body["seconds"]) == ("hear_low", 0.625)
+    problem = "is shorter than its header says; what is there was used"
+    assert body["warnings"] == [f"cut.wav: {problem}"]
+
+
+def test_the_length_of_a_clip_is_limited_before_it_is_decoded(classifier, monkeypatch):
+    responder = Responder(copy.copy(classifier), max_seconds=3.0)
+    assert responder.answer(Clip("3.wav", encoded(np.zeros(3 * RATE)))).status == 200
+    monkeypatch.setattr(responder.classifier, "predict", lambda _: pytest.fail("decoded"))
+    slow = encoded(np.zeros(100_000), rate=1, format="FLAC")  # small, but 100,000 s long
+    clips = [(encoded(np.zeros(3 * RATE + 1)), "3.0 s"), (slow, "100000.0 s")]
+    for data, seconds in clips:
+        answer = responder.answer(Clip("long.wav", data))
+        problem = f"lasts {seconds}, more than 3 s; send the part that matters"
+        assert (answer.status, answer.seconds) == (413, 0.0)
+        assert answer.body == {"file": "long.wav", "detail": f"long.wav: {problem}"}
+
+
+def test_a_model_is_loaded_for_one_core_a_call(classifier, monkeypatch):
+    asked = []
+
+    class Loader:
+        @staticmethod
+        def from_pretrained(model, parallel):
+            asked.append((model, parallel))
+            return classifier
+
+    monkeypatch.setattr(answers, "IntentClassifier", Loader)
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        responder = Responder.load(Settings(model="user/name", max_seconds=7.0))
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(n_threads)
+    assert asked == [("user/name", True)]
+    assert (responder.classifier, responder.max_seconds) == (classifier, 7.0)
+
+
+def test_about_names_model_engine_precision_and_labels(responder, model_folder):
+    assert responder.about() == {
+        "status": "ok",
+        "model": str(model_folder),
+        "engine": "torch",
+        "precision": "float32",
+        "labels": ["hear_high", "hear_low", "hear_middle", "hear_upper"],
+    }

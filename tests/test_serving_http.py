@@ -1,0 +1,282 @@
+import asyncio
+import contextlib
+import logging
+import queue
+import threading
+import time
+
+import numpy as np
+import pytest
+from conftest import TONES
+from serving_tools import Gated, client_of, encoded, form
+
+from speech_intent.serving.answers import Answer, Clip, Responder
+from speech_intent.serving.http import create_app
+from speech_intent.serving.places import Places
+from speech_intent.serving.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def responder(classifier):
+    return Responder(classifier, max_seconds=3.0)
+
+
+@pytest.fixture(scope="module")
+def client(responder):
+    with client_of(responder) as client:
+        yield client
+
+
+@pytest.fixture
+def start():
+    """Run the app with another model or other settings, until the test ends."""
+    with contextlib.ExitStack() as stack:
+        yield lambda model, **settings: stack.enter_context(client_of(model, **settings))
+
+
+@pytest.fixture(scope="module")
+def wav(tone) -> bytes:
+    return encoded(tone(TONES["hear_low"], 0.5, seed=60))
+
+
+@pytest.mark.parametrize(
+    ("sent", "name"),
+    [
+        (lambda data: {"content": data}, "body"),
+        (lambda data: {"files": {"file": ("clip.wav", data)}}, "clip.wav"),
+        (lambda data: {"files": {"any": ("clip.wav", data)}, "data": {"n": "1"}}, "clip.wav"),
+    ],
+    ids=["body", "form", "any part"],
+)
+def test_a_clip_is_answered_by_the_model(client, responder, wav, sent, name):
+    response = client.post("/predict", **sent(wav))
+    assert response.status_code == 200
+    assert response.headers["Content-Type"] == "application/json"
+    assert response.json() == responder.answer(Clip(name, wav)).body
+    assert response.json()["label"] == "hear_low"
+
+
+def test_a_clip_that_cannot_be_used_gets_its_own_status(client):
+    text = client.post("/predict", files={"file": ("text.wav", b"text")})
+    long = client.post("/predict", files={"file": ("long.wav", encoded(np.zeros(50_000)))})
+    assert (text.status_code, long.status_code) == (422, 413)
+    assert text.json()["detail"].startswith("text.wav: is damaged or is not audio (")
+    assert long.json()["detail"].startswith("long.wav: lasts 3.1 s, more than 3 s; ")
+
+
+def test_a_request_for_one_clip_has_one(client):
+    response = client.post("/predict", files=form(("a.wav", b"1"), ("b.wav", b"2")))
+    problem = "the form has 2 file parts; send them to /predict/batch"
+    assert (response.status_code, response.json()) == (400, {"detail": problem})
+    assert client.post("/predict", files={"file": (None, "text")}).status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/predict", "/predict/batch"])
+def test_the_size_of_a_request_is_limited_whether_it_says_so_or_not(client, path):
+    big = bytes(500_000)
+    pieces = (bytes(50_000) for _ in range(10))  # without a length
+    for sent in ({"content": big}, {"content": pieces}, {"files": {"file": ("b", big)}}):
+        response = client.post(path, **sent)
+        assert response.status_code == 413
+        assert "larger than 0.4 MB" in response.json()["detail"]
+
+
+def test_a_batch_answers_each_file_in_order(client, responder, wav, tone):
+    other = encoded(tone(TONES["hear_high"], 0.6), format="FLAC")
+    long = encoded(np.zeros(4 * 16_000))
+    files = [("a.wav", wav), ("bad.wav", b"text"), ("b.flac", other), ("long.wav", long)]
+    response = client.post("/predict/batch", files=form(*files))
+    assert response.status_code == 200
+    assert response.json() == [responder.answer(Clip(*file)).body for file in files]
+    assert [row.get("label") for row in response.json()] == ["hear_low", None, "hear_high", None]
+
+
+def test_warnings_go_to_their_own_clip(client, wav):
+    quiet = encoded(np.zeros(8000))
+    files = form(*((f"{i}.wav", quiet if i % 3 == 0 else wav) for i in range(12)))
+    answers = client.post("/predict/batch", files=files).json()
+    problem = "is silent (peak 0.0e+00); its answer means nothing"
+    for i, answer in enumerate(answers):
+        assert answer["warnings"] == ([f"{i}.wav: {problem}"] if i % 3 == 0 else [])
+
+
+def test_names_and_audio_stay_out_of_the_log(client, caplog):
+    with caplog.at_level(logging.INFO):
+        for data in (encoded(np.zeros(8000)), b"text"):
+            client.post("/predict", files={"file": ("private.wav", data)})
+    assert "private" not in caplog.text
+
+
+def test_health_says_which_model_answers(client, responder):
+    assert client.get("/health").json() == responder.about()
+
+
+def test_metrics_count_requests_and_seconds_of_audio(start, wav):
+    client = start(Gated())
+    client.post("/predict", content=wav)
+    client.post("/predict/batch", files=form(("a.wav", wav), ("b.wav", wav)))
+    client.post("/predict", files={"file": (None, "text")})
+    lines = client.get("/metrics").text.splitlines()
+    assert "speech_intent_audio_seconds_total 7.5" in lines
+    assert "speech_intent_waiting_clips 0.0" in lines
+    for handler, status in [("/predict", 200), ("/predict", 400), ("/predict/batch", 200)]:
+        names = f'handler="{handler}",method="POST",status="{status}"'
+        assert f"http_requests_total{{{names}}} 1.0" in lines
+
+
+KEYS = ["", "Bearer", "Bearer wrong", "Bearer sesame2", "Basic sesame", "Bearer s\xe9same"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/predict"), ("POST", "/predict/batch"), ("GET", "/metrics")],
+)
+def test_an_api_key_opens_all_but_health(start, wav, method, path):
+    client = start(Gated(), api_key="sesame")
+    files = {"file": ("a.wav", wav)} if method == "POST" else None
+
+    def ask(**headers: bytes) -> object:
+        return client.request(method, path, files=files, headers=headers)
+
+    for value in KEYS:
+        assert ask(Authorization=value.encode("latin-1")).status_code == 401
+    refused = ask()
+    assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
+    problem = "the API key is missing or wrong; send it as `Authorization: Bearer KEY`"
+    assert refused.json() == {"detail": problem}
+    assert ask(Authorization=b"Bearer sesame").status_code == 200
+    assert client.get("/health").status_code == 200
+
+
+def test_without_a_key_none_is_asked_for(start, wav):
+    client = start(Gated())
+    headers = {"Authorization": "Bearer whatever"}
+    assert client.post("/predict", content=wav, headers=headers).status_code == 200
+
+
+def test_failures_answer_in_json_and_keep_their_cause_to_themselves(start, wav):
+    class Broken(Gated):
+        def answer(self, clip: Clip) -> Answer:
+            if clip.name == "body":
+                raise RuntimeError("secret")
+            return super().answer(clip)
+
+    client = start(Broken())
+    response = client.post("/predict", content=wav)
+    problem = "the server failed; its log says why"
+    assert (response.status_code, response.json()) == (500, {"detail": problem})
+    assert client.app.state.queue.places.waiting == 0
+    assert client.get("/nothing").json() == {"detail": "Not Found"}
+    assert client.get("/predict").status_code == 405
+
+
+def held_while_answering(client, model: Gated, n_places: int, **sent) -> tuple[int, int]:
+    """Send a request, and give (clips, bytes) that it holds while its model thinks."""
+    places = client.app.state.queue.places
+    model.gate.clear()
+    thread = threading.Thread(target=client.post, kwargs=sent)
+    thread.start()
+    end = time.monotonic() + 20
+    try:
+        while places.waiting < n_places or len(model.names) < 3:
+            assert time.monotonic() < end, f"holds {places.waiting} places"
+            time.sleep(0.01)
+        held = places.waiting, places.held
+    finally:
+        model.gate.set()
+        thread.join()
+    assert (places.waiting, places.held) == (0, 0)
+    return held
+
+
+def test_a_request_holds_its_bytes_until_it_is_answered(start, wav):
+    model = Gated()
+    client = start(model)
+    sent = {"url": "/predict", "content": wav}
+    assert held_while_answering(client, model, 1, **sent) == (1, len(wav))
+
+
+def test_a_batch_holds_a_place_for_each_file_and_its_bytes_once(start):
+    model = Gated()
+    client = start(model)
+    sent = {"url": "/predict/batch", "files": form(("a", b"1"), ("b", b"2"), ("c", b"3"))}
+    n_bytes = int(client.build_request("POST", **sent).headers["Content-Length"])
+    assert held_while_answering(client, model, 3, **sent) == (3, n_bytes)
+
+
+def test_a_full_queue_says_503_and_when_to_come_back(start, wav):
+    model = Gated()
+    client = start(model, max_wait=1.1)
+    model.gate.clear()
+    client.app.state.queue.places.cost = 0.2  # seconds: five can be answered in time
+    answered = queue.SimpleQueue()
+
+    def post(i: int) -> None:
+        answered.put(client.post("/predict", files={"file": (f"{i}.wav", wav)}))
+
+    threads = [threading.Thread(target=post, args=(i,)) for i in range(20)]
+    for thread in threads:
+        thread.start()
+    seconds = []
+    for refused in [answered.get(timeout=60) for _ in range(15)]:  # while the first is answered
+        seconds.append(int(refused.headers["Retry-After"]))
+        problem = f"too many requests are waiting; try again in {seconds[-1]} s"
+        assert (refused.status_code, refused.json()) == (503, {"detail": problem})
+    assert min(seconds) <= 2
+    assert 3 <= max(seconds) <= 5  # as fast as they can be answered: 15 times 0.2 s
+    model.gate.set()
+    for thread in threads:
+        thread.join()
+    assert [answered.get().status_code for _ in range(5)] == [200] * 5
+    assert len(model.names) == 2 + 5  # two to warm up
+    assert client.post("/predict", content=wav).status_code == 200
+
+
+def test_what_takes_too_long_is_504(start, wav):
+    model = Gated()
+    client = start(model, max_wait=0.2)
+    model.gate.clear()
+    response = client.post("/predict", files={"file": ("a.wav", wav)})
+    model.gate.set()
+    problem = "a.wav: got no answer within 0.6 s; try again later"
+    assert response.status_code == 504
+    assert response.json() == {"file": "a.wav", "detail": problem}
+
+
+class Idle:
+    """A queue that nobody gets to ask."""
+
+    n_lost = 0
+
+    def __init__(self):
+        self.places = Places(1.0)
+
+
+def sent_by(receive) -> tuple[Idle, list[dict]]:
+    """Send /predict a body that `receive` gives; return the queue and what came back."""
+    sent = []
+    app = create_app(Idle, Settings(max_wait=0.1))
+    app.state.queue = Idle()
+    scope = {"type": "http", "method": "POST", "path": "/predict", "query_string": b""}
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+
+    asyncio.run(app(scope | {"headers": []}, receive, send))
+    return app.state.queue, sent
+
+
+def test_a_request_that_never_arrives_is_408_and_gives_its_place_back():
+    idle, (start, body) = sent_by(lambda: asyncio.sleep(60))
+    assert start["status"] == 408
+    assert b"did not arrive within 0.3 s" in body["body"]
+    assert (idle.places.waiting, idle.places.held) == (0, 0)
+
+
+def test_a_client_that_leaves_while_it_sends_is_no_failure():
+    async def leave() -> dict:
+        return {"type": "http.disconnect"}
+
+    idle, (start, _) = sent_by(leave)
+    assert start["status"] == 499
+    assert (idle.places.waiting, idle.places.held) == (0, 0)

@@ -1,0 +1,54 @@
+from types import SimpleNamespace
+
+import pytest
+from fastapi import Depends, FastAPI, HTTPException
+from fastapi.testclient import TestClient
+
+from speech_intent.serving.monitoring import add_metrics
+
+
+def refuse() -> None:
+    raise HTTPException(401)
+
+
+@pytest.fixture
+def app():
+    app = FastAPI()
+    app.state.queue = SimpleNamespace(places=SimpleNamespace(waiting=3), n_lost=2)
+    return app
+
+
+def test_metrics_show_the_queue_the_audio_and_each_status(app):
+    @app.get("/clip/{n}")
+    def clip(n: int) -> int:
+        if n == 404:
+            raise HTTPException(n)
+        return n
+
+    seconds = add_metrics(app, [])
+    seconds.inc(0.5)
+    seconds.inc(2.0)
+    client = TestClient(app)
+    for n in (1, 2, 404):
+        client.get(f"/clip/{n}")
+    lines = client.get("/metrics").text.splitlines()
+    assert "speech_intent_waiting_clips 3.0" in lines
+    assert "speech_intent_lost_calls 2.0" in lines
+    assert "speech_intent_audio_seconds_total 2.5" in lines
+    total = 'http_requests_total{handler="/clip/{n}",method="GET",status='
+    assert {line for line in lines if line.startswith(total)} == {
+        f'{total}"200"}} 2.0',
+        f'{total}"404"}} 1.0',
+    }
+    assert "/metrics" not in client.get("/openapi.json").json()["paths"]
+
+
+def test_two_apps_count_apart(app):
+    add_metrics(app, []).inc(1.0)
+    add_metrics(FastAPI(), []).inc(5.0)
+    assert "speech_intent_audio_seconds_total 1.0\n" in TestClient(app).get("/metrics").text
+
+
+def test_metrics_can_be_guarded(app):
+    add_metrics(app, [Depends(refuse)])
+    assert TestClient(app).get("/metrics").status_code == 401

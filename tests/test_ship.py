@@ -1,0 +1,83 @@
+"""What puts a model into `models/`: its weights, what is kept of the old one, its card."""
+
+from pathlib import Path
+
+import pytest
+import ship
+import torch
+from safetensors.torch import load_file
+from tiny import TINY
+from transformers import (
+    AutoModel,
+    AutoModelForAudioClassification,
+    Wav2Vec2Config,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2ForSequenceClassification,
+)
+
+from speech_intent.paths import SHIPPED
+
+
+@pytest.fixture
+def source(tmp_path) -> Path:
+    """A trained classifier, in float32."""
+    folder = tmp_path / "source"
+    torch.manual_seed(0)
+    Wav2Vec2ForSequenceClassification(Wav2Vec2Config(**TINY)).save_pretrained(folder)
+    Wav2Vec2FeatureExtractor(sampling_rate=8_000).save_pretrained(folder)
+    (folder / "training.json").write_text('{"seed": 3}')
+    return folder
+
+
+@pytest.fixture
+def target(tmp_path) -> Path:
+    """What was shipped before."""
+    folder = tmp_path / "shipped"
+    folder.mkdir()
+    (folder / "README.md").write_text("the card")
+    (folder / "model.onnx").write_text("of other weights")
+    return folder
+
+
+def test_a_classifier_takes_the_place_of_another(source, target):
+    ship.ship_classifier(source, target)
+    assert {path.name for path in target.iterdir()} == {
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "preprocessor_config.json",
+        "training.json",
+    }
+    assert (target / "README.md").read_text() == "the card"
+    assert (target / "training.json").read_text() == '{"seed": 3}'
+    assert Wav2Vec2FeatureExtractor.from_pretrained(target).sampling_rate == 8_000
+    assert [path.name for path in target.parent.iterdir() if path.name.endswith(".part")] == []
+
+
+def test_its_weights_are_halved_and_read_back_as_float32(source, target):
+    ship.ship_classifier(source, target)
+    stored = load_file(target / "model.safetensors")
+    assert {weight.dtype for weight in stored.values()} == {torch.float16}
+    before = AutoModelForAudioClassification.from_pretrained(source).state_dict()
+    after = AutoModelForAudioClassification.from_pretrained(target).state_dict()
+    assert {weight.dtype for weight in after.values()} == {torch.float32}
+    assert all(torch.equal(after[name], before[name].half().float()) for name in before)
+
+
+def test_an_encoder_is_shipped_without_a_head(source, target):
+    ship.ship_encoder(source, target)
+    stored = load_file(target / "model.safetensors")
+    assert not any(name.startswith(("classifier", "projector")) for name in stored)
+    assert AutoModel.from_pretrained(target).config.model_type == "wav2vec2"
+    assert not (target / "training.json").exists()
+
+
+def test_the_card_of_the_shipped_classifier_is_what_its_files_say():
+    assert (SHIPPED / "README.md").read_text(encoding="utf-8") == ship.classifier_card()
+
+
+def test_the_card_names_the_figures_of_the_shipped_classifier():
+    card = ship.classifier_card()
+    assert "309 of 400 clips" in card
+    assert "\nlicense: apache-2.0\n" in card and "\nlanguage: en\n" in card
+    assert '"models/wav2vec2-small-scooter"' in card

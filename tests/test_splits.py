@@ -1,0 +1,151 @@
+import pandas as pd
+import pytest
+
+from speech_intent.errors import DataError
+from speech_intent.recipes import resolve
+from speech_intent.splits import assign_splits
+
+INTENTS = ("dim", "off", "on")
+
+
+def clips(n: int, **columns) -> pd.DataFrame:
+    """`n` clips of each of three intents; a column is a function of (intent, i)."""
+    rows = [
+        {"file_name": f"{intent}_{i}.wav", "intent": intent, "speaker": "", "split": ""}
+        | {name: value(intent, i) for name, value in columns.items()}
+        for intent in INTENTS
+        for i in range(n)
+    ]
+    return pd.DataFrame(rows)
+
+
+def counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Clips of each intent by split."""
+    crosstab = pd.crosstab(table["split"], table["intent"])
+    return {split: dict(row) for split, row in crosstab.iterrows()}
+
+
+def test_clips_are_split_70_to_30_in_every_intent_and_validation_comes_out_of_train():
+    split = assign_splits(clips(10))
+    each = dict.fromkeys(INTENTS, 1)
+    assert counts(split.table) == {
+        "train": {intent: 6 for intent in each},
+        "validation": {intent: 1 for intent in each},
+        "test": {intent: 3 for intent in each},
+    }
+    rule = "stratified by clip 30 %, seed 0; validation stratified by clip 15 %, seed 0 of train"
+    assert split.note == rule
+
+
+def test_the_shares_are_the_recipes():
+    recipe = resolve(test_share=0.5, validation_share=0.4, seed=3)
+    split = assign_splits(clips(10), recipe)
+    assert split.table["split"].value_counts().to_dict() == {
+        "test": 15,
+        "train": 9,
+        "validation": 6,
+    }
+    assert "clip 50 %, seed 3; validation stratified by clip 40 %, seed 3" in split.note
+
+
+def test_the_table_that_was_given_stays_as_it_was():
+    table = clips(10)
+    assign_splits(table)
+    assert set(table["split"]) == {""}
+
+
+def test_the_seed_decides_the_split():
+    drawn = [set(names_of_test(clips(10), seed)) for seed in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def names_of_test(table: pd.DataFrame, seed: int) -> list[str]:
+    split = assign_splits(table, resolve(seed=seed)).table
+    return sorted(split.loc[split["split"] == "test", "file_name"])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_speakers_stand_on_one_side_only_and_every_intent_on_both(seed):
+    table = clips(12, speaker=lambda intent, i: f"speaker {i % 6}")
+    split = assign_splits(table, resolve(seed=seed))
+    assert split.table.groupby("speaker")["split"].nunique().max() == 1
+    assert split.table.groupby("split")["intent"].nunique().to_dict() == {
+        "train": 3,
+        "validation": 3,
+        "test": 3,
+    }
+    assert (
+        split.note
+        == f"by speaker 30 %, seed {seed}; validation by speaker 15 %, seed {seed} of train"
+    )
+
+
+def test_the_draw_of_speakers_comes_closest_to_the_share():
+    """Of 20 clips an intent by four speakers a quarter can be had: 2 + 3, or 5."""
+    speakers = ["a"] * 2 + ["b"] * 3 + ["c"] * 5 + ["d"] * 10
+    table = clips(20, speaker=lambda intent, i: speakers[i])
+    split = assign_splits(table, resolve(test_share=0.25)).table
+    tested = split.loc[split["split"] == "test"]
+    assert len(tested) == 15  # a quarter of 60
+    assert set(tested["speaker"]) in ({"a", "b"}, {"c"})
+
+
+def test_speakers_are_not_looked_at_where_the_recipe_says_so():
+    table = clips(12, speaker=lambda intent, i: f"speaker {i % 6}")
+    split = assign_splits(table, resolve(by_speaker=False))
+    assert split.note.startswith("stratified by clip 30 %")
+    assert split.table.groupby("speaker")["split"].nunique().max() > 1
+
+
+def test_too_few_speakers_give_a_split_by_clip_and_a_warning(caplog):
+    table = clips(10, speaker=lambda intent, i: "ann" if intent == "on" else "ben")
+    split = assign_splits(table)
+    assert split.note.startswith("stratified by clip")
+    assert "too few speakers to hold some out for test" in caplog.text
+    assert split.note.endswith("WARNING: test shares 2 of 2 speakers with train")
+
+
+def test_a_given_test_split_is_never_touched_to_make_validation():
+    table = clips(10, split=lambda intent, i: "test" if i < 3 else "train")
+    split = assign_splits(table)
+    assert split.note == "given; validation stratified by clip 15 %, seed 0 of train"
+    tested = split.table.loc[split.table["split"] == "test", "file_name"]
+    assert sorted(tested) == sorted(f"{intent}_{i}.wav" for intent in INTENTS for i in range(3))
+
+
+def test_given_splits_are_kept():
+    names = ["train"] * 6 + ["validation"] * 2 + ["test"] * 2
+    table = clips(10, split=lambda intent, i: names[i])
+    split = assign_splits(table)
+    assert split.note == "given"
+    pd.testing.assert_frame_equal(split.table, table)
+
+
+def test_what_stands_on_both_sides_is_counted_in_a_warning():
+    """Of the test's three speakers one, and of its four phrasings two, are in train."""
+    table = clips(
+        4,
+        split=lambda intent, i: ("train", "train", "test", "validation")[i],
+        speaker=lambda intent, i: "ann" if (intent, i) == ("on", 0) else f"{intent}{i}",
+        text=lambda intent, i: "please" if intent != "on" else f"{intent} {i}",
+    )
+    table.loc[table["file_name"] == "on_2.wav", "speaker"] = "ann"
+    note = assign_splits(table).note
+    assert note == "given; WARNING: test shares 1 of 3 speakers and 1 of 2 phrasings with train"
+
+
+def test_phrasings_of_validation_alone_are_no_leak():
+    table = clips(
+        3,
+        split=lambda intent, i: ("train", "test", "validation")[i],
+        text=lambda intent, i: f"{intent} {min(i, 1)}",
+    )
+    assert assign_splits(table).note == "given"
+
+
+def test_two_clips_an_intent_are_too_few():
+    with pytest.raises(DataError, match="no clip can be spared for validation") as error:
+        assign_splits(clips(2))
+    assert error.value.problems == (
+        "no clip can be spared for validation: every intent needs at least three",
+    )
