@@ -1,11 +1,8 @@
-"""What ships in `models/`: sizes, plain loading, what pretraining kept apart, the cards."""
+"""What ships in `models/`: sizes, plain loading, what pretraining kept apart."""
 
 import gzip
-import importlib.util
 import json
 import re
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -32,16 +29,6 @@ PRETRAINING = ROOT / "pretraining"
 def tables() -> DatasetDict:
     """The bundled speech."""
     return data.load_data(resolve("bundled")).tables
-
-
-def load_program(path: Path, monkeypatch):
-    """Import a program that lies beside others that it needs."""
-    monkeypatch.syspath_prepend(path.parent)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, path.stem, module)
-    spec.loader.exec_module(module)
-    return module
 
 
 # The encoder
@@ -154,25 +141,3 @@ def test_the_left_out_recordings_are_listed_by_their_samples():
     assert list(table.columns) == ["intent", "sha256"]
     assert table["sha256"].is_unique
     assert len(table) == 652
-
-
-# Cards
-
-
-def test_the_classifiers_card_says_what_was_measured(monkeypatch):
-    ship = load_program(PRETRAINING / "ship.py", monkeypatch)
-    card = (SHIPPED / "README.md").read_text(encoding="utf-8")
-    assert card == ship.classifier_card()
-    stored = json.loads((SHIPPED / "metrics.json").read_text())
-    assert f"{stored['correct']} of {stored['n']} clips of the test split" in card
-    assert "\nlanguage: en\n" in card
-    assert "\nlicense: apache-2.0\n" in card
-
-
-@pytest.mark.parametrize("program", ["tables.py", "speed.py"])
-def test_the_pages_hold_the_tables_of_the_stored_figures(program, monkeypatch):
-    blocks = load_program(ROOT / "benchmarks" / "blocks.py", monkeypatch)
-    written = load_program(ROOT / "benchmarks" / program, monkeypatch).blocks()
-    assert len(written) > 1
-    for path, name, content in written:
-        assert blocks.read_block(path, name) == content, f"run benchmarks/{program}"

@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
     """Train as the arguments say; return the exit status."""
     command = read_command(argv)
     if command.args.protocol:
-        return exit_status(lambda: run_protocol(command))
+        return exit_status(lambda: train_folds(command))
     if len(command.recipes) > 1:
         return exit_status(lambda: compare(command))
     return exit_status(lambda: train(command))
@@ -119,7 +119,7 @@ def compare(command: Command) -> None:
         print(table.to_string())
 
 
-def run_protocol(command: Command) -> None:
+def train_folds(command: Command) -> None:
     """Run each encoder through a protocol, and print its table."""
     from . import experiment, protocols
 
