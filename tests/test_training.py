@@ -158,7 +158,7 @@ def test_a_tiny_model_of_each_family_learns_4_times_4_clips_by_heart(
     train = tables["train"]
     assert len(train) == 16
     same = type(tables)(train=train, validation=train)
-    training.fine_tune(recipe(encoder=encoder, epochs=30, learning_rate=1e-2), same, tmp_path)
+    training.fine_tune(recipe(encoder=encoder, epochs=60, learning_rate=1e-2), same, tmp_path)
     assert accuracy(tmp_path / "model", train) == 1.0
 
 
