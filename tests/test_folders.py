@@ -198,3 +198,17 @@ def test_a_split_column_without_test_rows(folder):
 def test_one_intent_only(folder):
     change(folder, read(folder).assign(intent="on"))
     assert problems_of(folder) == ["there is one intent only (on); a classifier needs two"]
+
+
+@pytest.mark.parametrize(
+    "spelling", ["../outside.wav", "clips/../../outside.wav", "{parent}/outside.wav"]
+)
+def test_a_clip_that_is_there_but_outside_the_folder_is_refused(folder, spelling):
+    (folder / "clips" / "hear_low_0.wav").rename(folder.parent / "outside.wav")
+    name = spelling.format(parent=folder.parent)
+    table = read(folder)
+    row = list(table["file_name"]).index("clips/hear_low_0.wav")
+    table.loc[row, "file_name"] = name
+    change(folder, table)
+    problem = "file_name leaves the folder; it must be relative to it, without '..'"
+    assert problems_of(folder) == [f"row {row + 1} ({name}): {problem}"]
