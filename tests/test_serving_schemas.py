@@ -51,7 +51,8 @@ def test_answers_are_as_their_schema_says(client, tone):
 
 def test_an_unknown_intent_fits_the_schema():
     answer = schemas.ANSWER | {"label": "unknown", "guess": "battery"}
-    schemas.Answered.model_validate(answer, strict=True, extra="forbid")
+    answered = schemas.Answered.model_validate(answer, strict=True, extra="forbid")
+    assert (answered.label, answered.guess) == ("unknown", "battery")
 
 
 def test_refusals_of_requests_are_those_of_the_examples(client):
