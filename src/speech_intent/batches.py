@@ -42,19 +42,29 @@ class Collator:
         """
         spare = max(0.0, row["seconds"] - self.max_seconds)
         start = float(torch.rand(())) * spare if self.training else 0.0
-        rate = self.extractor.sampling_rate
-        waveform = audio.load(row["audio"], rate, start, self.max_seconds)
+        return audio.load(row["audio"], self.extractor.sampling_rate, start, self.max_seconds)
+
+    def waveforms(self, rows: list[dict]) -> list[np.ndarray]:
+        """Read the clips of a batch: float32, (n_samples,) each.
+
+        In training they are augmented and long enough to be masked. The voices of each other, as
+        they were read, are the babble.
+        """
+        waveforms = [self.waveform(row) for row in rows]
         if self.augment:
-            waveform = augment(torch.from_numpy(waveform), rate).numpy()
+            rate = self.extractor.sampling_rate
+            waveforms = [
+                augment(waveform, rate, waveforms[:i] + waveforms[i + 1 :])
+                for i, waveform in enumerate(waveforms)
+            ]
         if not self.training:
-            return waveform
-        missing = max(0, self.min_samples - len(waveform))
-        return np.pad(waveform, (0, missing))
+            return waveforms
+        missing = [max(0, self.min_samples - len(waveform)) for waveform in waveforms]
+        return [np.pad(waveform, (0, n)) for waveform, n in zip(waveforms, missing, strict=True)]
 
     def __call__(self, rows: list[dict]) -> dict[str, torch.Tensor]:
         """Make a batch of model inputs with `labels` (batch,)."""
-        waveforms = [self.waveform(row) for row in rows]
-        inputs = model_inputs(waveforms, self.extractor, self.rule)
+        inputs = model_inputs(self.waveforms(rows), self.extractor, self.rule)
         batch = {name: torch.from_numpy(value) for name, value in inputs.items()}
         batch["labels"] = torch.tensor([row["label"] for row in rows])
         return batch
