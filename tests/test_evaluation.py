@@ -267,7 +267,7 @@ def test_a_model_may_know_more_intents_than_the_data_have(table, tmp_path):
 
 def test_conditions_are_scored_beside_the_clean_clips(table, tmp_path, monkeypatch):
     changes = {"clean": lambda wave, rate, seed: wave, "mute": lambda wave, rate, seed: 0 * wave}
-    monkeypatch.setattr(evaluation, "conditions", lambda: changes)
+    monkeypatch.setattr(evaluation, "conditions", lambda voices: changes)
     clean = [("on", 0.9), ("off", 0.7)]
     classifier = Stub([*clean, *clean, ("off", 0.9), ("off", 0.9)], threshold=0.8)
     clips = table("on", "off")

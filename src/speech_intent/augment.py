@@ -19,7 +19,6 @@ DECAY = (0.05, 0.6)  # seconds in which a room's echoes fall by 60 dB
 DIRECT = (-6.0, 12.0)  # dB, direct sound to echoes
 SNR = (0.0, 25.0)  # dB
 COLOUR = (0.0, 2.0)  # white to brown
-MIN_VOICES = 3  # of a babble: one or two could be understood
 MICROPHONE_GAIN = 5.0  # dB, standard deviation
 HIGHEST = (3_400.0, 5_000.0)  # Hz, of a narrow microphone
 OPUS_KILOBITS = (6.0, 8.0)  # more is hardly heard, and costs twice as long
@@ -71,7 +70,7 @@ def _noise(
 ) -> np.ndarray:
     """Draw one of coloured noise, music and, where there are voices, babble: (n_samples,)."""
     kinds = ["coloured", "music"]
-    if len(others) >= MIN_VOICES:
+    if len(others) >= signals.MIN_VOICES:
         kinds.append("babble")
     kind = kinds[rng.integers(len(kinds))]
     if kind == "babble":

@@ -40,7 +40,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--robustness",
         action="store_true",
-        help="score again with noise, on a telephone and in a room",
+        help="score again with noise, voices and music, in a room, on lines",
     )
     return parser.parse_args(argv)
 

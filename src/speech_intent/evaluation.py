@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 PREDICTIONS = "predictions.csv"
 NAMES = ("file_name", "intent", "predicted", "speaker")  # text, whatever they look like
+N_VOICES = 30  # clips in memory, of which babble is made
 
 
 def score_model(
@@ -108,7 +110,7 @@ def predict_table(
     for i, row in enumerate(bar):
         source = row["audio"]
         if change is not None:
-            clip = audio.load(source, sampling_rate, max_seconds=classifier.max_seconds)
+            clip = _first_window(classifier, row)
             source = (change(clip, sampling_rate, i), sampling_rate)
         prediction = classifier.predict(source)
         for warning in prediction.warnings:
@@ -130,12 +132,11 @@ def predict_table(
 
 def accuracy_by_condition(classifier: IntentClassifier, table: "Dataset") -> pd.DataFrame:
     """Answer every clip of a table under each of `conditions`; see `metrics.accuracy_by`."""
-    answers = {
-        name: predict_table(classifier, table, change) for name, change in conditions().items()
-    }
+    voices = [_first_window(classifier, row) for row in _spread(table, N_VOICES)]
+    changes = conditions(voices)
+    answers = {name: predict_table(classifier, table, changes[name]) for name in changes}
     together = pd.concat(answers, names=["condition"]).reset_index("condition")
-    counts = metrics.accuracy_by(together, ["condition"])
-    return counts.loc[list(answers)]
+    return metrics.accuracy_by(together, ["condition"]).loc[list(answers)]
 
 
 def write_results(
@@ -224,16 +225,21 @@ def _check_same_clips(answers: Mapping[str, pd.DataFrame]) -> None:
 def examples(classifier: IntentClassifier, table: "Dataset", n: int = 8) -> list[Example]:
     """Pick n clips of a table at even distances and answer them."""
     names = table.features["label"].names
-    sampling_rate = classifier.extractor.sampling_rate
-    step = max(1, len(table) // n)
     picked = []
-    for i in range(0, len(table), step)[:n]:
-        row = table[i]
-        clip = audio.load(row["audio"], sampling_rate, max_seconds=classifier.max_seconds)
+    for row in _spread(table, n):
+        clip = _first_window(classifier, row)
         prediction = classifier.predict(row["audio"])
-        truth = names[row["label"]]
-        picked.append(Example(clip, truth, prediction.label, prediction.score))
+        picked.append(Example(clip, names[row["label"]], prediction.label, prediction.score))
     return picked
+
+
+def _spread(table: "Dataset", n: int) -> "Dataset":
+    return table.select(range(0, len(table), max(1, len(table) // n))[:n])
+
+
+def _first_window(classifier: IntentClassifier, row: dict) -> np.ndarray:
+    rate = classifier.extractor.sampling_rate
+    return audio.load(row["audio"], rate, max_seconds=classifier.max_seconds)
 
 
 def headline(result: dict[str, Any]) -> str:

@@ -15,7 +15,8 @@ import soxr
 from scipy import fft
 from scipy.signal import fftconvolve
 
-N_VOICES = 6  # of a babble, at most
+MIN_VOICES = 3  # of a babble: one or two could be understood
+MAX_VOICES = 6
 FLAT_BELOW = 50.0  # Hz: coloured noise would else be rumble that nobody hears
 CHORDS = ((0, 4, 7), (0, 3, 7), (0, 5, 9))  # semitones above the lowest note
 LOWEST_NOTE = 110.0  # Hz
@@ -94,7 +95,7 @@ def babble(voices: Sequence[np.ndarray], n_samples: int, rng: np.random.Generato
     Each begins at a random place and is repeated as often as it takes.
     """
     together = np.zeros(n_samples, np.float32)
-    for i in rng.permutation(len(voices))[:N_VOICES]:
+    for i in rng.permutation(len(voices))[:MAX_VOICES]:
         turned = np.roll(voices[i], -rng.integers(len(voices[i])))
         loudness = np.sqrt(np.mean(turned**2))
         together += np.resize(turned, n_samples) / max(loudness, 1e-9)
