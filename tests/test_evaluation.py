@@ -280,6 +280,16 @@ def test_conditions_are_scored_beside_the_clean_clips(table, tmp_path, monkeypat
     assert [source[0].max() > 0 for source in classifier.heard[2:]] == [True, True, False, False]
 
 
+def test_clips_of_the_table_are_the_voices_of_the_babble(table, monkeypatch):
+    heard = []
+    changes = {"clean": lambda wave, rate, seed: wave}
+    monkeypatch.setattr(evaluation, "conditions", lambda voices: heard.extend(voices) or changes)
+    monkeypatch.setattr(evaluation, "N_VOICES", 2)
+    evaluation.accuracy_by_condition(Stub([("on", 0.9)] * 4), table("on", "off", "on", "off"))
+    assert [len(voice) for voice in heard] == [1_600, 1_600]  # 0.1 s, one window
+    assert [voice[0] for voice in heard] == pytest.approx([0.01, 0.03])
+
+
 def test_ten_thousand_clips_are_written_up_in_seconds(tmp_path):
     n = 10_000
     rng = np.random.default_rng(0)

@@ -27,6 +27,8 @@ LEVEL = (-12.0, 6.0)  # dB
 # Shares of lines: Opus costs fifty times what G.711 does, MP3 twenty, and both are heard less.
 LINES = {"mu-law": 0.4, "A-law": 0.25, "GSM": 0.2, "MP3": 0.1, "Opus": 0.05}
 
+SMALL_FACTORS = 1_024  # samples: other lengths may take a telephone ten times as long
+
 
 def augment(
     waveform: np.ndarray, sampling_rate: int, others: Sequence[np.ndarray] = ()
@@ -86,4 +88,6 @@ def _sent(waveform: np.ndarray, sampling_rate: int, rng: np.random.Generator) ->
         return signals.opus(waveform, sampling_rate, rng.uniform(*OPUS_KILOBITS))
     if line == "MP3":
         return signals.mp3(waveform, sampling_rate)
-    return signals.telephone(waveform, sampling_rate, line)
+    silence = -len(waveform) % SMALL_FACTORS
+    heard = signals.telephone(np.pad(waveform, (0, silence)), sampling_rate, line)
+    return heard[: len(waveform)]

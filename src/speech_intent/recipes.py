@@ -54,7 +54,7 @@ class Hyperparameters:
         "what is not trained: nothing, the convolutions, or all but the head; "
         "auto: features if pretrained",
     )
-    augment: bool = _number(True, "change speed, noise and level of training clips")
+    augment: bool = _number(True, "change voice, room, noise and line of training clips")
     spec_augment: bool = _number(True, "mask spans of time in the encoder's features in training")
     class_weights: bool = _number(
         False, "weigh each intent by the inverse of its share of the clips"
