@@ -3,6 +3,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForAudioClassification
 
+from speech_intent import batches
 from speech_intent.batches import Collator
 from speech_intent.recipes import Hyperparameters
 
@@ -55,8 +56,36 @@ def test_only_training_clips_are_augmented(make_collator, ramp_row):
     torch.manual_seed(0)
     training = make_collator(True, augment=True)
     assert len({len(training.waveforms([ramp_row])[0]) for _ in range(12)}) > 2  # speeds
-    validation = make_collator(False, augment=True).waveform(ramp_row)
+    (validation,) = make_collator(False, augment=True).waveforms([ramp_row])
     np.testing.assert_array_equal(validation, ramp_row["audio"][0])
+
+
+def test_the_babble_of_a_clip_is_the_others_of_its_batch_as_they_were_read(
+    make_collator, monkeypatch
+):
+    heard = []
+
+    def silenced(waveform, rate, others):
+        heard.append((waveform[0], rate, [other[0] for other in others]))
+        return waveform * 0
+
+    monkeypatch.setattr(batches, "augment", silenced)
+    levels = np.array([0.1, 0.2, 0.3], np.float32)
+    rows = [{"audio": (np.full(RATE, level), RATE), "seconds": 1.0, "label": 0} for level in levels]
+    waveforms = make_collator(True, augment=True).waveforms(rows)
+    assert not any(waveform.any() for waveform in waveforms)
+    for i, (own, rate, others) in enumerate(heard):
+        assert (own, rate, others) == (levels[i], RATE, [*levels[:i], *levels[i + 1 :]])
+    assert len(heard) == 3
+
+
+def test_a_batch_is_augmented_by_torchs_seed(make_collator, ramp_row):
+    collator = make_collator(True, augment=True)
+    torch.manual_seed(1)
+    first = collator([ramp_row] * 4)["input_values"]
+    assert not torch.equal(first, collator([ramp_row] * 4)["input_values"])
+    torch.manual_seed(1)
+    assert torch.equal(first, collator([ramp_row] * 4)["input_values"])
 
 
 def test_a_clip_shorter_than_a_masked_span_can_be_trained_on(encoder, tone):

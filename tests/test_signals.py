@@ -250,6 +250,14 @@ def test_a_law_has_8_bit_codes_that_are_finer_for_weak_samples():
     assert np.abs(codes - ramp).max() < 0.025
 
 
+def test_gsm_is_far_coarser_than_the_two_laws_which_are_not_the_same():
+    voice = utterance()
+    heard = {code: signals.telephone(voice, RATE, code) for code in signals.LINE_CODES}
+    laws = power(heard["A-law"] - heard["mu-law"])
+    gsm = power(heard["GSM"] - heard["mu-law"])
+    assert gsm > 10 * laws > 0
+
+
 @pytest.mark.parametrize("rate", [8_000, 16_000, 44_100])
 @pytest.mark.parametrize("name", LINES)
 def test_a_line_brings_speech_in_time_as_loud_and_recognisable(name, rate):
