@@ -31,11 +31,12 @@ CODEC_RATE = 16_000  # Hz, of wideband speech
 
 
 def speed(waveform: np.ndarray, factor: float) -> np.ndarray:
-    """Play a clip `factor` times as fast: (n_samples / factor,).
+    """Play a clip `factor` times as fast, to a hundredth: (n_samples / factor,).
 
     Pitch and formants go with it, as with another speaker (Ko et al. 2015).
     """
-    return _resampled(waveform, factor, 1.0)
+    # Of whole numbers, a resampler needs half the time.
+    return _resampled(waveform, round(100 * factor), 100)
 
 
 def _resampled(waveform: np.ndarray, rate: float, new_rate: float) -> np.ndarray:
