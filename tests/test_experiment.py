@@ -77,7 +77,7 @@ def test_predictions_are_listed_clip_by_clip(run_folder):
 
 
 def test_the_recipes_note_and_split_are_printed(tmp_path, recipe, capsys):
-    quick = recipe(epochs=1, freeze="encoder", note="Tones, not speech.")
+    quick = recipe(freeze="encoder", note="Tones, not speech.")
     experiment.run(quick, tmp_path / "out")
     out = capsys.readouterr().out
     assert "Split: given\nNote: Tones, not speech.\n" in out
@@ -98,7 +98,7 @@ def test_intents_may_be_called_anything(tmp_path, write_folder, recipe, names):
     for old, new in zip(("hear_high", "hear_low"), names, strict=True):
         table = table.replace(f",{old},", f",{new},")
     (folder / "metadata.csv").write_text(table)
-    result = experiment.run(recipe(data=folder, epochs=1, freeze="encoder"), tmp_path / "out")
+    result = experiment.run(recipe(data=folder, freeze="encoder"), tmp_path / "out")
     assert set(result["per_class"]) == set(names)
     assert (tmp_path / "out" / "report.html").exists()
     assert (tmp_path / "out" / "validation.png").exists()

@@ -110,20 +110,11 @@ def test_what_knows_more_is_trained_more_gently(encoders, monkeypatch):
     assert model.usual_learning_rate(classifier) == 3e-4
     monkeypatch.setattr(model, "LARGE", 1)
     assert model.usual_learning_rate(classifier) == 5e-5
-    model.freeze(classifier, "encoder")
-    assert model.usual_learning_rate(classifier) == 1e-3
 
 
 def test_an_encoder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ModelError, match="there is no such folder; check the path"):
         model.build_model(tmp_path / "gone", LABELS)
-
-
-def test_a_head_alone_is_trained_once_the_encoder_is_frozen(encoders):
-    classifier = model.build_model(encoders["whisper"], LABELS)
-    assert not classifier.trains_head_only
-    model.freeze(classifier, "encoder")
-    assert classifier.trains_head_only
 
 
 def test_any_classifier_of_transformers_can_be_frozen(encoders):

@@ -65,6 +65,21 @@ def test_a_share_of_the_clips_is_neither_none_nor_all(name, share):
     assert error.value.name == name
 
 
+def test_a_record_leaves_out_what_has_no_effect_on_a_frozen_encoder():
+    given = {"epochs": 5, "augment": True, "max_seconds": 4.0, "class_weights": True, "seed": 3}
+    plain = Hyperparameters(**given, freeze="features")
+    assert plain.used() == asdict(plain)
+    frozen = Hyperparameters(**given, freeze="encoder").used()
+    assert list(frozen) == list(asdict(plain))
+    assert {name: value for name, value in frozen.items() if value is not None} == {
+        "max_seconds": 4.0,
+        "metric": "f1_macro",
+        "freeze": "encoder",
+        "class_weights": True,
+        "seed": 3,
+    }
+
+
 def test_every_number_says_what_it_is_for():
     for number in fields(Hyperparameters):
         assert number.metadata["help"]  # `train --help` prints it

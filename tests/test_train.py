@@ -86,7 +86,7 @@ def test_wrong_usage_is_status_2_before_anything_is_read(capsys, options, proble
 def test_a_run_says_how_the_data_were_split_and_where_the_results_are(
     tmp_path, tone_folder, encoders, capsys
 ):
-    options = ["--epochs", "1", "--batch-size", "16", "--freeze", "encoder", "--seed", "3"]
+    options = ["--epochs", "1", "--batch-size", "16", "--seed", "3"]
     options += ["--data", tone_folder, "--encoder", encoders["wav2vec2_group"]]
     assert train.main([str(option) for option in [*options, "--output-dir", tmp_path]]) == 0
     lines = capsys.readouterr().out.splitlines()

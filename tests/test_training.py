@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import TONES
+from sklearn.metrics import f1_score
 from transformers import AutoConfig, AutoModelForAudioClassification, set_seed
 
 from speech_intent import data, model, training
@@ -68,7 +69,6 @@ def test_clips_of_similar_length_go_together_where_the_encoder_stands_no_padding
 
 def test_metric_and_patience_reach_the_trainer(tmp_path, tables, encoders, numbers):
     classifier = model.build_model(encoders["wav2vec2_layer"], ["a", "b", "c", "d"])
-    model.freeze(classifier, "encoder")
     numbers = numbers(metric="f1_weighted", patience=5)
     trainer = training.build_trainer(classifier, tables, numbers, tmp_path)
     callbacks = {
@@ -186,14 +186,58 @@ def test_shuffled_labels_stay_at_chance_on_held_out_clips(tmp_path, tables, reci
 
 def test_a_frozen_encoder_keeps_its_weights_and_its_head_learns(tmp_path, tables, encoder, recipe):
     labels = tables["train"].features["label"].names
-    head_only = recipe(encoder=encoder, freeze="encoder", epochs=2)
-    record = training.fine_tune(head_only, tables, tmp_path)
+    record = training.fine_tune(recipe(encoder=encoder, freeze="encoder"), tables, tmp_path)
     before = model.build_model(encoder, labels, spec_augment=False, seed=0).model.state_dict()
     after = AutoModelForAudioClassification.from_pretrained(tmp_path / "model").state_dict()
-    assert record["hyperparameters"]["freeze"] == "encoder"
-    for name, weight in before.items():
-        is_head = name.startswith(("projector.", "classifier."))
-        assert torch.equal(weight, after[name]) is not is_head
+    assert set(before) == set(after)
+    changed = {name for name, weight in before.items() if not torch.equal(weight, after[name])}
+    assert {"projector.weight", "projector.bias", "classifier.weight"} <= changed
+    assert {name for name in changed if not name.startswith(("projector.", "classifier."))} == set()
+    assert accuracy(tmp_path / "model", tables["train"]) == 1.0
+    assert record["best_validation"] == {
+        "f1_macro": pytest.approx(macro_f1(tmp_path / "model", tables["validation"]))
+    }
+
+
+def macro_f1(model_folder, table) -> float:
+    classifier = IntentClassifier.from_pretrained(model_folder)
+    names = table.features["label"].names
+    answers = [classifier.predict(clip).label for clip in table["audio"]]
+    truth = [names[label] for label in table["label"]]
+    return float(f1_score(truth, answers, average="macro", zero_division=0))
+
+
+def test_the_record_of_a_frozen_encoder_says_what_had_an_effect(tmp_path, tables, recipe):
+    given = recipe(freeze="encoder", class_weights=True, target_precision=0.9, metric="accuracy")
+    record = training.fine_tune(given, tables, tmp_path / "out", resume=True)
+    assert json.loads((tmp_path / "out" / "model" / "training.json").read_text()) == record
+    used = {name: value for name, value in record["hyperparameters"].items() if value is not None}
+    assert used == {
+        "max_seconds": 15.0,
+        "metric": "accuracy",
+        "freeze": "encoder",
+        "class_weights": True,
+        "target_precision": 0.9,
+        "seed": 0,
+    }
+    assert (record["epochs"], record["steps"]) == (None, None)
+    assert list(record["best_validation"]) == ["accuracy"]
+    config = AutoConfig.from_pretrained(tmp_path / "out" / "model")
+    assert 0 <= config.rejection_threshold <= 1
+    log = pd.read_csv(tmp_path / "out" / "training_log.csv")
+    best = log.loc[log["log_loss"].idxmin()]
+    assert record["inverse_regularisation"] == pytest.approx(best["inverse_regularisation"])
+
+
+def test_neither_seed_nor_epochs_move_a_head_on_a_frozen_encoder(tmp_path, tables, recipe):
+    weights = []
+    for name, changed in {"a": {}, "b": {"seed": 1, "epochs": 1, "augment": True}}.items():
+        training.fine_tune(recipe(freeze="encoder", **changed), tables, tmp_path / name)
+        record = json.loads((tmp_path / name / "model" / "training.json").read_text())
+        classifier = AutoModelForAudioClassification.from_pretrained(tmp_path / name / "model")
+        weights.append((record["inverse_regularisation"], classifier.projector.weight))
+    assert weights[0][0] == weights[1][0]
+    torch.testing.assert_close(weights[0][1], weights[1][1])
 
 
 def test_the_best_checkpoint_by_the_validation_metric_is_kept(run_folder, tables):
@@ -209,7 +253,6 @@ def test_the_best_weights_come_back_although_later_ones_are_worse(
     tmp_path, tables, encoders, numbers
 ):
     classifier = model.build_model(encoders["wav2vec2_layer"], ["a", "b", "c", "d"])
-    model.freeze(classifier, "encoder")
     trainer = training.build_trainer(classifier, tables, numbers(epochs=4), tmp_path)
     head = classifier.model.classifier
     scores = iter([0.1, 0.9, 0.3, 0.2])
@@ -227,7 +270,7 @@ def test_the_best_weights_come_back_although_later_ones_are_worse(
 
 
 def test_training_stops_early_when_nothing_gets_better(tmp_path, tables, recipe):
-    still = recipe(learning_rate=1e-12, patience=2, freeze="encoder")
+    still = recipe(learning_rate=1e-12, patience=2)
     assert training.fine_tune(still, tables, tmp_path)["epochs"] == 3.0
 
 
@@ -259,7 +302,8 @@ def test_the_record_says_what_was_trained_with(run_folder, encoders):
     assert record["hyperparameters"]["freeze"] == "none"
 
 
-def test_two_processes_train_one_model(tmp_path, tone_folder, encoders):
+@pytest.mark.parametrize(("freeze", "steps"), [("none", 2), ("encoder", None)])
+def test_two_processes_train_one_model(tmp_path, tone_folder, encoders, freeze, steps):
     torchrun = [
         sys.executable,
         "-m",
@@ -269,11 +313,12 @@ def test_two_processes_train_one_model(tmp_path, tone_folder, encoders):
         "2",
     ]
     options = ["--data", tone_folder, "--encoder", encoders["wav2vec2_layer"], "--batch-size", "4"]
-    options += ["--epochs", "1", "--no-augment", "--output-dir", tmp_path]
+    options += ["--epochs", "1", "--no-augment", "--output-dir", tmp_path, "--freeze", freeze]
     command = [*torchrun, "-m", "speech_intent.train", *map(str, options)]
     process = subprocess.run(command, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
     assert process.stdout.count("Results: ") == 1
     result = json.loads((tmp_path / "metrics.json").read_text())
-    assert (result["n"], result["steps"]) == (16, 2)  # 16 clips, 4 in each of two processes
+    # 16 clips, 4 in each of two processes; a head on a frozen encoder knows no steps
+    assert (result["n"], result["steps"]) == (16, steps)
     assert not (tmp_path / "checkpoints").exists()

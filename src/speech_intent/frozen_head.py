@@ -1,55 +1,226 @@
-"""Training of a head alone, on the outputs of a frozen encoder that are computed once."""
+"""A head on a frozen encoder: a logistic regression on pooled outputs, written into the model.
 
-from collections.abc import Callable
+Its optimum is unique: no epochs, no learning rate, no random weights, and one pass of the encoder.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
 import torch
-from datasets import Dataset
+from accelerate import PartialState
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, StratifiedKFold
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
+from transformers import EvalPrediction
+
+from . import metrics
+from .batches import Collator
+from .model import NewClassifier, Trained
+from .recipes import Hyperparameters
 
 if TYPE_CHECKING:
+    from datasets import Dataset, DatasetDict
     from transformers import PreTrainedModel
 
+Folds = list[tuple[np.ndarray, np.ndarray]]  # rows to fit on, rows to score
 
-class FrozenHead(torch.nn.Module):
-    """The head of a classifier, on pooled encoder outputs. Shares the classifier's weights."""
-
-    def __init__(self, model: "PreTrainedModel"):
-        super().__init__()
-        self.projector = model.projector
-        self.classifier = model.classifier
-
-    def forward(
-        self, pooled: torch.Tensor, labels: torch.Tensor | None = None
-    ) -> dict[str, torch.Tensor]:
-        """Classify pooled outputs (batch, hidden_size): logits (batch, n_labels).
-
-        The mean over time may come first, since it commutes with the projector.
-        """
-        outputs = {"logits": self.classifier(self.projector(pooled))}
-        if labels is not None:
-            outputs["loss"] = outputs["logits"].new_zeros(())  # the Trainer has its own
-        return outputs
+GRID = np.logspace(-4, 2, 13)  # of scikit-learn's C, the inverse of the regularisation
+UNTRIED = 1.0  # C where clips are too few for cross-validation
+MOST_FOLDS = 5
+MAX_ITERATIONS = 5_000  # of L-BFGS; some hundred are usual for the largest C
 
 
-def pooled_outputs(model: "PreTrainedModel", table: Dataset, collator: Callable) -> Dataset:
-    """Run a frozen encoder once over a table.
+@dataclass(frozen=True)
+class Head:
+    """A linear classifier of pooled outputs, and how its regularisation was chosen."""
 
-    Gives `pooled` (hidden_size,), the mean of its outputs over time, and `labels`.
+    weight: np.ndarray  # float32, (n_labels, size)
+    bias: np.ndarray  # (n_labels,)
+    inverse_regularisation: float  # C
+    log: pd.DataFrame  # `inverse_regularisation` and cross-validated `log_loss` of each C tried
+
+    def logits(self, pooled: np.ndarray) -> np.ndarray:
+        """Classify pooled outputs (n_clips, size): logits (n_clips, n_labels)."""
+        return pooled @ self.weight.T + self.bias
+
+
+def train(classifier: NewClassifier, tables: "DatasetDict", numbers: Hyperparameters) -> Trained:
+    """Give a classifier a head that is fitted to the training clips (`tables["train"]`) alone.
+
+    The validation clips are scored, and choose nothing here.
     """
-    pooled: list[torch.Tensor] = []
+    collator = Collator(classifier.extractor, classifier.model.config, numbers, training=False)
+    pooled = {
+        split: pooled_outputs(classifier.model, tables[split], collator)
+        for split in ("train", "validation")
+    }
+    head = fit_head(pooled["train"], tables["train"], numbers)
+    write_head(classifier.model, head)
+    logits = head.logits(pooled["validation"])
+    label_ids = np.array(tables["validation"]["label"])
+    scores = metrics.validation_scores(numbers.metric)(EvalPrediction(logits, label_ids))
+    record = {
+        "epochs": None,
+        "steps": None,
+        "inverse_regularisation": head.inverse_regularisation,
+        "best_validation": {numbers.metric: scores[numbers.metric]},
+        "hyperparameters": numbers.used(),
+    }
+    # No process writes before each has found the folder free.
+    process_state().wait_for_everyone()
+    return Trained(logits, head.log, record)
 
-    def keep_mean(module: torch.nn.Module, inputs: tuple[torch.Tensor]) -> None:
-        pooled.append(inputs[0].mean(dim=1))  # (1, n_frames, hidden_size) to (1, hidden_size)
 
-    hook = model.projector.register_forward_pre_hook(keep_mean)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model.eval().to(device)
+def process_state() -> PartialState:
+    """Say which process of torchrun this is and which device is its own."""
+    return PartialState(cpu=not torch.accelerator.is_available())
+
+
+def pooled_outputs(network: "PreTrainedModel", table: "Dataset", collator: Collator) -> np.ndarray:
+    """Run a frozen encoder once over a table: what its head gets, (n_clips, size).
+
+    That is the mean over time of the inputs of its projector, with which the mean commutes; without
+    a projector, the inputs of its classifier. Clips go one by one: none is padded.
+    """
+    pooled: list[np.ndarray] = []
+
+    def keep(module: torch.nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        (outputs,) = inputs[0]  # (n_frames, size), or pooled already, (size,)
+        frames = outputs.reshape(-1, outputs.shape[-1]).cpu().double()
+        pooled.append(frames.mean(dim=0).numpy())
+
+    first_layer = getattr(network, "projector", network.classifier)
+    hook = first_layer.register_forward_pre_hook(keep)
+    state = process_state()
+    hidden = None if state.is_main_process else True  # None: where no terminal is
+    network.eval().to(state.device)
     with torch.inference_mode():
-        for row in tqdm(table, desc="Encoding clips", unit="clip", disable=None):
+        for row in tqdm(table, desc="Encoding clips", unit="clip", disable=hidden):
             inputs = collator([row])
             del inputs["labels"]
-            model(**{name: value.to(device) for name, value in inputs.items()})
+            network(**{name: value.to(state.device) for name, value in inputs.items()})
     hook.remove()
-    columns = {"pooled": torch.cat(pooled).cpu().numpy(), "labels": table["label"]}
-    return Dataset.from_dict(columns).with_format("torch")
+    return np.stack(pooled)
+
+
+def fit_head(pooled: np.ndarray, table: "Dataset", numbers: Hyperparameters) -> Head:
+    """Fit a head to the pooled outputs (n_clips, size) of a table of training clips.
+
+    The regularisation is the one of the smallest log loss in cross-validation within the table.
+    """
+    labels = np.array(table["label"])
+    folds = make_folds(labels, table["speaker"], numbers.seed)
+    log = _log_losses(pooled, labels, folds, numbers.class_weights)
+    ranked = log.sort_values("log_loss", kind="stable")
+    best = float(ranked["inverse_regularisation"].iloc[0])
+    fitted = _estimator(best, numbers.class_weights).fit(pooled, labels)
+    weight, bias = _folded(fitted)
+    return Head(weight, bias, best, log)
+
+
+def make_folds(labels: np.ndarray, speakers: Sequence[str], seed: int) -> Folds:
+    """Divide clips, by label ids (n,) and speakers (n,), so that every fold has every intent.
+
+    Speakers stay in one fold each where all are known and enough of them say each intent. At most
+    5 folds, fewer where an intent has fewer clips; none where one has a single clip.
+    """
+    by_speaker = _speaker_folds(labels, speakers, seed) if all(speakers) else []
+    if by_speaker:
+        return by_speaker
+    n_folds = min(MOST_FOLDS, _fewest(labels))
+    if n_folds < 2:
+        return []
+    division = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
+    return list(division.split(labels, labels))
+
+
+def _speaker_folds(labels: np.ndarray, speakers: Sequence[str], seed: int) -> Folds:
+    """Divide clips by whole speakers; no folds where no division has every intent in each."""
+    pairs = pd.DataFrame({"label": labels, "speaker": list(speakers)}).drop_duplicates()
+    most = min(MOST_FOLDS, _fewest(pairs["label"].to_numpy()))
+    n_intents = len(np.unique(labels))
+    for n_folds in range(most, 1, -1):
+        division = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+        folds = list(division.split(labels, labels, list(speakers)))
+        if all(len(np.unique(labels[scored])) == n_intents for _, scored in folds):
+            return folds
+    return []
+
+
+def _fewest(labels: np.ndarray) -> int:
+    """Count how often the rarest label occurs."""
+    return int(np.unique(labels, return_counts=True)[1].min())
+
+
+def _estimator(inverse_regularisation: float, class_weights: bool) -> Pipeline:
+    regression = LogisticRegression(
+        C=inverse_regularisation,
+        class_weight="balanced" if class_weights else None,
+        max_iter=MAX_ITERATIONS,
+    )
+    return make_pipeline(StandardScaler(), regression)
+
+
+def _log_losses(
+    pooled: np.ndarray, labels: np.ndarray, folds: Folds, class_weights: bool
+) -> pd.DataFrame:
+    """Try each regularisation on the folds; without folds one, whose log loss is not known."""
+    if not folds:
+        return pd.DataFrame({"inverse_regularisation": [UNTRIED], "log_loss": [np.nan]})
+    search = GridSearchCV(
+        _estimator(UNTRIED, class_weights),
+        {"logisticregression__C": GRID},
+        scoring="neg_log_loss",
+        cv=folds,
+        refit=False,
+    )
+    search.fit(pooled, labels)
+    losses = -search.cv_results_["mean_test_score"]
+    return pd.DataFrame({"inverse_regularisation": GRID, "log_loss": losses})
+
+
+def _folded(fitted: Pipeline) -> tuple[np.ndarray, np.ndarray]:
+    """Give weight (n_labels, size) and bias (n_labels,) with standardisation folded in.
+
+    The weight is rounded as the model will store it, before the bias is made to fit: where outputs
+    hardly vary, the two nearly cancel each other.
+    """
+    scaler, regression = fitted
+    coefficients = regression.coef_
+    intercepts = regression.intercept_
+    if len(coefficients) == 1:  # of two intents: the logit of the second
+        coefficients = np.concatenate([-coefficients, coefficients]) / 2
+        intercepts = np.concatenate([-intercepts, intercepts]) / 2
+    weight = (coefficients / scaler.scale_).astype(np.float32)
+    return weight, intercepts - weight @ scaler.mean_
+
+
+def write_head(network: "PreTrainedModel", head: Head) -> None:
+    """Make a model's own layers compute the logits of a head.
+
+    A projector takes the head, is widened where there are more labels than rows, and the classifier
+    hands its first rows on; without a projector, the classifier is the head.
+    """
+    weight, bias = head.weight, head.bias
+    if hasattr(network, "projector"):
+        n_labels = len(bias)
+        width = max(n_labels, network.config.classifier_proj_size)
+        spare = (0, width - n_labels)
+        network.projector = _linear(np.pad(weight, (spare, (0, 0))), np.pad(bias, spare))
+        network.config.classifier_proj_size = width
+        weight, bias = np.eye(n_labels, width), np.zeros(n_labels)
+    network.classifier = _linear(weight, bias)
+    network.to(network.device)
+
+
+def _linear(weight: np.ndarray, bias: np.ndarray) -> torch.nn.Linear:
+    """Make a layer of weights (n_out, n_in) and biases (n_out,), in float32."""
+    n_out, n_in = weight.shape
+    layer = torch.nn.Linear(n_in, n_out)
+    layer.load_state_dict({"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)})
+    return layer

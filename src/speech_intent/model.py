@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.special import softmax
 from transformers import (
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from transformers import FeatureExtractionMixin, PreTrainedModel
 
 LARGE = 20_000_000  # parameters; from here on an encoder is trained gently
-HEAD_RATE = 1e-3  # learning rates
+RANDOM_RATE = 1e-3  # learning rates
 SMALL_RATE = 3e-4
 LARGE_RATE = 5e-5
 
@@ -44,10 +45,14 @@ class NewClassifier:
             return self.model.encoder
         return self.model.base_model
 
-    @property
-    def trains_head_only(self) -> bool:
-        """Whether nothing under the head is trained."""
-        return not any(weight.requires_grad for weight in self.encoder.parameters())
+
+@dataclass(frozen=True)
+class Trained:
+    """What training leaves beside the weights."""
+
+    logits: np.ndarray  # of the validation clips, (n_clips, n_labels), not calibrated
+    log: pd.DataFrame  # for training_log.csv
+    record: dict[str, Any]  # epochs, steps, best_validation, hyperparameters as they came to be
 
 
 def build_model(
@@ -105,9 +110,9 @@ def freeze(classifier: NewClassifier, part: Freeze) -> Freeze:
 
 
 def usual_learning_rate(classifier: NewClassifier) -> float:
-    """Choose a learning rate: gentle for what knows much, brisk for a head or random weights."""
-    if classifier.trains_head_only or not classifier.pretrained:
-        return HEAD_RATE
+    """Choose a learning rate: gentle for what knows much, brisk for random weights."""
+    if not classifier.pretrained:
+        return RANDOM_RATE
     return LARGE_RATE if classifier.model.num_parameters() >= LARGE else SMALL_RATE
 
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +143,7 @@ def run_protocol(protocol: Protocol, recipe: Recipe, output_dir: Path) -> dict[s
         "data_hash": _hash(table, ["file_name", "intent"]),
         "n": len(table),
         "speakers": len(set(table["speaker"]) - {""}),
-        "hyperparameters": asdict(recipe.numbers),
+        "hyperparameters": recipe.numbers.used(),
         "train_seconds": round(train_seconds, 1),
         **scores,
     }
@@ -160,7 +160,7 @@ def _claim(output_dir: Path, ingredients: dict[str, Any]) -> None:
 
 def made_of(protocol: Protocol, recipe: Recipe, table: pd.DataFrame) -> dict[str, Any]:
     """Name everything that decides what a fold's results are, but for the seed."""
-    numbers = asdict(recipe.numbers)
+    numbers = recipe.numbers.used()
     del numbers["seed"]  # a folder may hold several
     return {
         "protocol": protocol.name,

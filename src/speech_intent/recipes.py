@@ -6,7 +6,7 @@
 import math
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -35,8 +35,7 @@ class Hyperparameters:
     )
     learning_rate: float | None = _number(
         None,
-        "default: 5e-5 for a large encoder, 3e-4 for a small one, "
-        "1e-3 for random weights or a head alone",
+        "default: 5e-5 for a large encoder, 3e-4 for a small one, 1e-3 for random weights",
     )
     batch_size: int = _number(8, "clips in a batch")
     gradient_accumulation_steps: int = _number(1, "batches in an optimizer step")
@@ -51,8 +50,8 @@ class Hyperparameters:
     patience: int = _number(8, "epochs without a better metric after which training stops")
     freeze: Freeze = _number(
         "auto",
-        "what is not trained: nothing, the convolutions, or all but the head; "
-        "auto: features if pretrained",
+        "what is not trained: nothing, the convolutions, or all but the head, which then is a "
+        "logistic regression, without epochs; auto: features if pretrained",
     )
     augment: bool = _number(True, "change voice, room, noise and line of training clips")
     spec_augment: bool = _number(True, "mask spans of time in the encoder's features in training")
@@ -73,6 +72,13 @@ class Hyperparameters:
                 _check(name, getattr(self, name), holds, remedy)
         for name, choices in NUMBER_CHOICES.items():
             _check(name, getattr(self, name), choices.__contains__, f"choose {_listed(choices)}")
+
+    def used(self) -> dict[str, Any]:
+        """Give the numbers for a record, None for those without effect on a frozen encoder."""
+        numbers = asdict(self)
+        if self.freeze == "encoder":
+            numbers |= dict.fromkeys(numbers.keys() - HEAD_NUMBERS)
+        return numbers
 
 
 def _check(name: str, value: Any, holds: Callable[[Any], bool], remedy: str) -> None:
@@ -109,6 +115,8 @@ def _is_precision(value: float) -> bool:
     return 0 < value <= 1
 
 
+# All that a logistic regression on a frozen encoder goes by.
+HEAD_NUMBERS = {"max_seconds", "metric", "freeze", "class_weights", "target_precision", "seed"}
 COUNTS = ("steps", "batch_size", "gradient_accumulation_steps", "patience")
 NUMBER_RULES = (
     (COUNTS, _is_count, "give a whole number above 0"),

@@ -1,14 +1,18 @@
-"""Fine-tuning: an encoder, tables of clips and numbers become a model, by transformers' Trainer."""
+"""Fine-tuning: an encoder, tables of clips and numbers become a model.
+
+transformers' Trainer trains it; a frozen encoder gets a logistic regression (`frozen_head`).
+"""
 
 import json
 import math
 import os
 import shutil
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import torch
 from transformers import (
@@ -20,7 +24,7 @@ from transformers import (
 
 from . import frozen_head, metrics, model, run_folder
 from .batches import Collator
-from .model import NewClassifier
+from .model import NewClassifier, Trained
 from .progress import Progress
 from .recipes import Hyperparameters, Recipe
 
@@ -54,10 +58,7 @@ class SpeechTrainer(Trainer):
 
 
 def settle(numbers: Hyperparameters, classifier: NewClassifier, n_train: int) -> Hyperparameters:
-    """Settle the numbers that were left to the size of encoder and data.
-
-    What is to stay as it is must be frozen already (`model.freeze`).
-    """
+    """Settle the numbers that were left to the size of encoder and data."""
     epochs = numbers.epochs
     if epochs is None:
         n_processes = int(os.environ.get("WORLD_SIZE", 1))
@@ -123,27 +124,20 @@ def build_trainer(
     The numbers are settled (`settle`), and what is to stay as it is is frozen (`model.freeze`).
     `output_dir` is for checkpoints.
     """
-    eval_collator = _collator(classifier, numbers, training=False)
-    if classifier.trains_head_only:
-        trainer = SpeechTrainer(
-            model=frozen_head.FrozenHead(classifier.model),
-            args=training_arguments(numbers, output_dir, by_length=False),
-            **_pooled(classifier, tables, eval_collator),
-            **_shared_arguments(tables, numbers),
-        )
-    else:
-        collator = _collator(classifier, numbers, training=True)
-        by_length = collator.rule == "equal"
-        trainer = SpeechTrainer(
-            model=classifier.model,
-            args=training_arguments(numbers, output_dir, by_length),
-            data_collator=collator,
-            train_dataset=tables["train"],
-            eval_dataset=tables["validation"],
-            processing_class=classifier.extractor,
-            **_shared_arguments(tables, numbers),
-        )
-        trainer.eval_collator = eval_collator
+    collator = _collator(classifier, numbers, training=True)
+    by_length = collator.rule == "equal"
+    trainer = SpeechTrainer(
+        model=classifier.model,
+        args=training_arguments(numbers, output_dir, by_length),
+        data_collator=collator,
+        train_dataset=tables["train"],
+        eval_dataset=tables["validation"],
+        processing_class=classifier.extractor,
+        compute_metrics=metrics.validation_scores(numbers.metric),
+        compute_loss_func=model.intent_loss(tables["train"], numbers.class_weights),
+        callbacks=[EarlyStoppingCallback(numbers.patience), Progress(numbers.metric)],
+    )
+    trainer.eval_collator = _collator(classifier, numbers, training=False)
     trainer.remove_callback(PrinterCallback)
     return trainer
 
@@ -152,35 +146,20 @@ def _collator(classifier: NewClassifier, numbers: Hyperparameters, training: boo
     return Collator(classifier.extractor, classifier.model.config, numbers, training)
 
 
-def _pooled(classifier: NewClassifier, tables: "DatasetDict", collator: Collator) -> dict[str, Any]:
-    """Encode train and validation clips once, as arguments of a Trainer."""
-    encoded = {
-        name: frozen_head.pooled_outputs(classifier.model, tables[name], collator)
-        for name in ("train", "validation")
-    }
-    return {"train_dataset": encoded["train"], "eval_dataset": encoded["validation"]}
-
-
-def _shared_arguments(tables: "DatasetDict", numbers: Hyperparameters) -> dict[str, Any]:
-    """Give the arguments of a Trainer that are the same for a whole model and for a head."""
-    return {
-        "compute_metrics": metrics.validation_scores(numbers.metric),
-        "compute_loss_func": model.intent_loss(tables["train"], numbers.class_weights),
-        "callbacks": [EarlyStoppingCallback(numbers.patience), Progress(numbers.metric)],
-    }
-
-
 def fine_tune(
     recipe: Recipe, tables: "DatasetDict", output_dir: Path, resume: bool = False
 ) -> dict[str, Any]:
     """Fine-tune a recipe's encoder and save the checkpoint that was best on validation.
 
+    A frozen encoder gets a head that is fitted to the training clips alone, in a minute or less.
+
     `output_dir` gets `model/` (model, feature extractor, label maps), `training_log.csv` and, until
     it is done, `checkpoints/`; with `resume`, training goes on from the last complete one, if there
     is one. Gives, for the record and also in `model/training.json`: `encoder`, `seed`,
     `train_seconds` (of this process), `epochs`, `steps`, `parameters`, `best_validation` and
-    `hyperparameters`. Raises `OutputError` if `output_dir` holds a finished run, or an unfinished
-    one and `resume` is false.
+    `hyperparameters`; with a frozen encoder, `epochs` and `steps` are None, and
+    `inverse_regularisation` is scikit-learn's C. Raises `OutputError` if `output_dir` holds a
+    finished run, or an unfinished one and `resume` is false.
     """
     run_folder.check_output(output_dir, resume)
     finished = output_dir / "model" / "training.json"
@@ -189,34 +168,52 @@ def fine_tune(
     numbers = recipe.numbers
     labels = tables["train"].features["label"].names
     classifier = model.build_model(recipe.encoder, labels, numbers.spec_augment, numbers.seed)
-    frozen = model.freeze(classifier, numbers.freeze)
+    numbers = replace(numbers, freeze=model.freeze(classifier, numbers.freeze))
     classifier.model.config.max_seconds = numbers.max_seconds
-    numbers = settle(replace(numbers, freeze=frozen), classifier, len(tables["train"]))
     checkpoints = output_dir / "checkpoints"
-    trainer = build_trainer(classifier, tables, numbers, checkpoints)
     began = time.perf_counter()
-    last = run_folder.last_checkpoint(checkpoints) if resume else None
-    trainer.train(resume_from_checkpoint=last and str(last))
-    answers = trainer.predict(trainer.eval_dataset)
-    model.calibrate(
-        classifier.model, answers.predictions, answers.label_ids, numbers.target_precision
-    )
-    log = training_log(trainer.state.log_history)
+    if numbers.freeze == "encoder":
+        trained = frozen_head.train(classifier, tables, numbers)
+    else:
+        trained = _train(classifier, tables, numbers, checkpoints, resume)
+    label_ids = np.array(tables["validation"]["label"])
+    model.calibrate(classifier.model, trained.logits, label_ids, numbers.target_precision)
     record = {
         "encoder": recipe.encoder,
         "seed": numbers.seed,
         "train_seconds": round(time.perf_counter() - began, 1),
-        "epochs": round(trainer.state.epoch, 2),
-        "steps": trainer.state.global_step,
         "parameters": classifier.model.num_parameters(),
-        "best_validation": {numbers.metric: _best_score(trainer, log, numbers.metric)},
-        "hyperparameters": asdict(numbers),
+        **trained.record,
     }
     if is_main_process():
-        log.to_csv(output_dir / "training_log.csv", index=False)
+        output_dir.mkdir(parents=True, exist_ok=True)
+        trained.log.to_csv(output_dir / "training_log.csv", index=False)
         run_folder.save_model(classifier.model, classifier.extractor, record, output_dir / "model")
         shutil.rmtree(checkpoints, ignore_errors=True)
     return record
+
+
+def _train(
+    classifier: NewClassifier,
+    tables: "DatasetDict",
+    numbers: Hyperparameters,
+    checkpoints: Path,
+    resume: bool,
+) -> Trained:
+    """Train by the Trainer; the best checkpoint's weights are the model's in the end."""
+    numbers = settle(numbers, classifier, len(tables["train"]))
+    trainer = build_trainer(classifier, tables, numbers, checkpoints)
+    last = run_folder.last_checkpoint(checkpoints) if resume else None
+    trainer.train(resume_from_checkpoint=last and str(last))
+    logits = trainer.predict(trainer.eval_dataset).predictions
+    log = training_log(trainer.state.log_history)
+    record = {
+        "epochs": round(trainer.state.epoch, 2),
+        "steps": trainer.state.global_step,
+        "best_validation": {numbers.metric: _best_score(trainer, log, numbers.metric)},
+        "hyperparameters": numbers.used(),
+    }
+    return Trained(logits, log, record)
 
 
 def _best_score(trainer: Trainer, log: pd.DataFrame, metric: str) -> float:
