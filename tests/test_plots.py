@@ -119,6 +119,22 @@ def test_the_curves_leave_out_what_is_missing(drawn, log):
     assert scores.get_title() == "f1_macro on validation"
 
 
+def test_the_curve_of_a_frozen_encoders_head_is_the_log_loss_by_regularisation(drawn):
+    log = pd.DataFrame({"inverse_regularisation": [0.01, 0.1, 1.0], "log_loss": [0.9, 0.4, 0.6]})
+    (ax,) = drawn(plots.training_curves(log))
+    (line,) = ax.lines
+    assert line.get_xydata().tolist() == [[0.01, 0.9], [0.1, 0.4], [1.0, 0.6]]
+    assert ax.get_xscale() == "log"
+    assert ax.get_ylim()[0] == 0
+    assert ax.get_title() == "Log loss, cross-validated in train"
+
+
+def test_a_regularisation_that_could_not_be_chosen_is_drawn_as_no_point(drawn):
+    log = pd.DataFrame({"inverse_regularisation": [1.0], "log_loss": [np.nan]})
+    (ax,) = drawn(plots.training_curves(log))
+    assert np.isnan(ax.lines[0].get_ydata()).all()
+
+
 def test_reliability_is_drawn_with_its_intervals_and_counts(drawn):
     columns = {
         "score": [0.55, 0.95],

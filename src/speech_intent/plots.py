@@ -68,7 +68,13 @@ def waveform_and_mel(
 
 
 def training_curves(log: pd.DataFrame, metric: str = "f1_macro") -> Figure:
-    """Draw the loss of both splits and a validation metric by epoch, from `training_log.csv`."""
+    """Draw what `training_log.csv` holds.
+
+    That is the loss of both splits and a validation metric by epoch, or, of a head on a frozen
+    encoder, the cross-validated log loss by regularisation.
+    """
+    if "log_loss" in log:
+        return _log_loss_curve(log)
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3), dpi=DPI, layout="constrained")
     _curve(left, log, "loss", ".-", BLUE, "train")
     _curve(left, log, "eval_loss", ".--", ORANGE, "validation")
@@ -77,6 +83,14 @@ def training_curves(log: pd.DataFrame, metric: str = "f1_macro") -> Figure:
     left.legend()
     _curve(right, log, f"eval_{metric}", ".--", ORANGE, "validation")
     right.set(title=f"{metric} on validation", xlabel="epoch", ylim=(0, 1.02))
+    return figure
+
+
+def _log_loss_curve(log: pd.DataFrame) -> Figure:
+    figure, ax = plt.subplots(figsize=(4.5, 3), dpi=DPI, layout="constrained")
+    ax.plot(log["inverse_regularisation"], log["log_loss"], ".-", color=BLUE, linewidth=2)
+    ax.set(title="Log loss, cross-validated in train", xlabel="inverse of the regularisation, C")
+    ax.set(xscale="log", ylim=(0, None))
     return figure
 
 
