@@ -233,6 +233,16 @@ def test_every_figure_stands_in_both_parts(tmp_path):
     assert words in rendered(body)
 
 
+def test_a_head_on_a_frozen_encoder_is_told_by_its_regularisation(tmp_path):
+    numbers = {"epochs": None, "learning_rate": None, "freeze": "encoder"}
+    fitted = {"epochs": None, "steps": None, "inverse_regularisation": 0.1}
+    folder = write_model(tmp_path, results(**fitted, hyperparameters=numbers))
+    _, body = split_card(cards.model_card(folder, "user/name"))
+    words = "Training: freeze: encoder; data: PolyAI/minds14; config: en-US; split: test (given); "
+    words += "n: 20; encoder: facebook/wav2vec2-base; seed: 0; inverse_regularisation: 0.1."
+    assert words in rendered(body)
+
+
 def test_what_the_onnx_form_costs_is_said(tmp_path):
     folder = write_model(tmp_path, None)
     record = {"precision": "float32", "difference": 1.2e-6, "reduced": []}

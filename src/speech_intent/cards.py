@@ -21,7 +21,17 @@ FIGURES = (
     *(f"precision_{average}" for average in AVERAGES),
     *(f"recall_{average}" for average in AVERAGES),
 )
-FACTS = ("data", "config", "split", "n", "encoder", "seed", "epochs", "steps")  # of metrics.json
+FACTS = (  # of metrics.json
+    "data",
+    "config",
+    "split",
+    "n",
+    "encoder",
+    "seed",
+    "epochs",
+    "steps",
+    "inverse_regularisation",
+)
 LOCALE = re.compile(r"([a-z]{2})(-[A-Z]{2})?")  # en, en-US
 
 
