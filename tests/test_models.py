@@ -60,7 +60,7 @@ def test_a_handful_of_clips_and_a_head_beat_chance_by_thirty_points(tables, tmp_
         train=tables["train"].select(sorted(rows)),
         validation=tables["validation"].shuffle(seed=0).select(range(18)),
     )
-    recipe = resolve("bundled", epochs=12, learning_rate=1e-3, freeze="encoder")
+    recipe = resolve("bundled", freeze="encoder")
     training.fine_tune(recipe, few, tmp_path / "run")
     classifier = IntentClassifier.from_pretrained(tmp_path / "run" / "model")
     assert accuracy(classifier, tables["test"].shuffle(seed=0).select(range(120))) >= 1 / 9 + 0.3
