@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Folds = list[tuple[np.ndarray, np.ndarray]]  # rows to fit on, rows to score
 
-GRID = np.logspace(-4, 2, 13)  # of scikit-learn's C, the inverse of the regularisation
+GRID = np.logspace(-4, 2, 7)  # of scikit-learn's C, the inverse of the regularisation
 UNTRIED = 1.0  # C where clips are too few for cross-validation
 MOST_FOLDS = 5
 MAX_ITERATIONS = 5_000  # of L-BFGS; some hundred are usual for the largest C
