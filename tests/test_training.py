@@ -44,7 +44,7 @@ def test_every_number_reaches_the_trainer(tmp_path):
         max_grad_norm=0.5,
         seed=11,
     )
-    arguments = training.training_arguments(numbers, tmp_path, by_length=False)
+    arguments = trainer.training_arguments(numbers, tmp_path, by_length=False)
     assert arguments.num_train_epochs == 7.0
     assert arguments.learning_rate == 2e-4
     assert arguments.per_device_train_batch_size == 3
@@ -60,17 +60,17 @@ def test_every_number_reaches_the_trainer(tmp_path):
 
 def test_clips_of_similar_length_go_together_where_the_encoder_stands_no_padding(tmp_path):
     numbers = Hyperparameters(epochs=1, learning_rate=1e-3)
-    by_length = training.training_arguments(numbers, tmp_path, by_length=True)
+    by_length = trainer.training_arguments(numbers, tmp_path, by_length=True)
     assert by_length.train_sampling_strategy == "group_by_length"
     assert by_length.per_device_eval_batch_size == 1
-    mixed = training.training_arguments(numbers, tmp_path, by_length=False)
+    mixed = trainer.training_arguments(numbers, tmp_path, by_length=False)
     assert mixed.train_sampling_strategy == "random"
 
 
 def test_metric_and_patience_reach_the_trainer(tmp_path, tables, encoders, numbers):
     classifier = model.build_model(encoders["wav2vec2_layer"], ["a", "b", "c", "d"])
     numbers = numbers(metric="f1_weighted", patience=5)
-    trainer = training.build_trainer(classifier, tables, numbers, tmp_path)
+    trainer = trainer.build_trainer(classifier, tables, numbers, tmp_path)
     callbacks = {
         type(callback).__name__: callback for callback in trainer.callback_handler.callbacks
     }
@@ -118,7 +118,7 @@ def test_accumulated_batches_give_the_loss_and_the_gradient_of_one_big_batch(
         encoder = encoders["wav2vec2_layer"]
         classifier = model.build_model(encoder, ["a", "b", "c", "d"], spec_augment=False)
         set_seed(0)
-        trainer = training.build_trainer(classifier, tables, given, tmp_path / str(batch))
+        trainer = trainer.build_trainer(classifier, tables, given, tmp_path / str(batch))
         trainer.train()
         assert trainer.state.global_step == 1
         logs.append(next(entry for entry in trainer.state.log_history if "loss" in entry))
@@ -130,7 +130,7 @@ def test_validation_clips_are_neither_cropped_at_random_nor_augmented_nor_padded
     tmp_path, tables, encoders, numbers
 ):
     classifier = model.build_model(encoders["wav2vec2_group"], ["a", "b", "c", "d"])
-    trainer = training.build_trainer(classifier, tables, numbers(augment=True), tmp_path)
+    trainer = trainer.build_trainer(classifier, tables, numbers(augment=True), tmp_path)
     assert trainer.data_collator.training
     assert trainer.data_collator.augment
     batches = trainer.get_eval_dataloader()
@@ -253,7 +253,7 @@ def test_the_best_weights_come_back_although_later_ones_are_worse(
     tmp_path, tables, encoders, numbers
 ):
     classifier = model.build_model(encoders["wav2vec2_layer"], ["a", "b", "c", "d"])
-    trainer = training.build_trainer(classifier, tables, numbers(epochs=4), tmp_path)
+    trainer = trainer.build_trainer(classifier, tables, numbers(epochs=4), tmp_path)
     head = classifier.model.classifier
     scores = iter([0.1, 0.9, 0.3, 0.2])
     weights = []
@@ -289,7 +289,7 @@ def test_the_log_joins_what_the_trainer_says_of_a_step():
         {"eval_loss": 1.5, "eval_runtime": 3.0, "eval_f1_macro": 0.5, "epoch": 1.0, "step": 4},
         {"train_runtime": 5.0, "epoch": 1.0, "step": 5},
     ]
-    log = training.training_log(history)
+    log = trainer.training_log(history)
     expected = {"loss": 2.0, "epoch": 1.0, "step": 4, "eval_loss": 1.5, "eval_f1_macro": 0.5}
     assert log.to_dict("records") == [expected]
 

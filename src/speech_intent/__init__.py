@@ -6,6 +6,8 @@ Nothing is transcribed in between.
 import importlib
 from typing import Any
 
+from .registration import register
+
 __version__ = "0.1.0"
 __all__ = ["AudioError", "IntentClassifier", "ModelError", "Prediction", "UserError"]
 
@@ -16,6 +18,9 @@ _MODULES = {
     "Prediction": "predict",
     "UserError": "errors",
 }
+
+
+register()
 
 
 def __getattr__(name: str) -> Any:

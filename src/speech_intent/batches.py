@@ -31,8 +31,9 @@ class Collator:
         self.max_seconds = window_seconds(extractor, numbers.max_seconds)
         self.augment = training and numbers.augment
         self.rule = padding_rule(config)
-        # A masked span of time must be shorter than the clip.
-        n_frames = getattr(config, "mask_time_length", 10) + 2
+        # A masked span of time must be shorter than the clip; Moonshine's shortens itself.
+        length = getattr(config, "mask_time_length", None)
+        n_frames = 0 if length is None else length + 2
         self.min_samples = int(FRAME_SECONDS * n_frames * extractor.sampling_rate)
 
     def waveform(self, row: dict) -> np.ndarray:

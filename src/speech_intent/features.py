@@ -2,7 +2,8 @@
 
 Encoders with group norm in their first convolution (wav2vec2-base, hubert-base, wavlm-base) average
 over time, so that padding changes every frame: they take clips of equal length and no mask.
-Encoders with layer norm take padding and a mask. Whisper's extractor always fills its 30 s window.
+Encoders with layer norm take padding and a mask, and so does our Moonshine. Whisper's extractor
+always fills its 30 s window.
 """
 
 from collections.abc import Sequence
@@ -19,10 +20,9 @@ PaddingRule = Literal["equal", "mask", "fixed"]
 
 def padding_rule(config: Any) -> PaddingRule:
     """Say how an encoder with this transformers config pads."""
-    norm = getattr(config, "feat_extract_norm", None)
-    if norm is None:
+    if hasattr(config, "num_mel_bins"):
         return "fixed"
-    return "equal" if norm == "group" else "mask"
+    return "equal" if getattr(config, "feat_extract_norm", None) == "group" else "mask"
 
 
 def window_seconds(extractor: "FeatureExtractionMixin", max_seconds: float) -> float:

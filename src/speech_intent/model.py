@@ -17,7 +17,8 @@ from transformers import (
 )
 
 from . import calibration, hub_models
-from .paths import SMALL
+from .moonshine import MoonshineForAudioClassification
+from .paths import MOONSHINE, SMALL
 from .recipes import Freeze
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ LARGE = 20_000_000  # parameters; from here on an encoder is trained gently
 RANDOM_RATE = 1e-3  # learning rates
 SMALL_RATE = 3e-4
 LARGE_RATE = 5e-5
+BUNDLED_ENCODERS = {"moonshine": MOONSHINE, "small": SMALL, "random": MOONSHINE}
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,11 @@ class NewClassifier:
     model: "PreTrainedModel"
     extractor: "FeatureExtractionMixin"
     pretrained: bool  # whether the encoder under the head has learned something
+
+    @property
+    def is_moonshine(self) -> bool:
+        """Whether the model is the one of `moonshine`, which can do more than the others."""
+        return isinstance(self.model, MoonshineForAudioClassification)
 
     @property
     def encoder(self) -> torch.nn.Module:
@@ -63,16 +70,16 @@ def build_model(
 ) -> NewClassifier:
     """Load an encoder and put a head with random weights for these labels on it.
 
-    `encoder` is a local folder, a Hub id, "small" for the pretrained encoder in `models/`, or
-    "random" for its architecture with random weights. `labels` stand in the order of their integer
-    ids and are written into the config. `spec_augment` masks spans of time in the encoder's
-    features in training (Park et al. 2019, arXiv:1904.08779). Raises `ModelError` if there is no
-    such encoder, it cannot be reached, or it lacks a file.
+    `encoder` is a local folder, a Hub id, "moonshine" or "small" for a pretrained encoder in
+    `models/`, or "random" for Moonshine's architecture with random weights. `labels` stand in the
+    order of their integer ids and are written into the config. `spec_augment` masks spans of time
+    in the encoder's features in training (Park et al. 2019, arXiv:1904.08779). Raises `ModelError`
+    if there is no such encoder, it cannot be reached, or it lacks a file.
     """
     set_seed(seed)
     hub_models.quiet_transformers()
     pretrained = str(encoder) != "random"
-    folder = hub_models.model_folder(SMALL if str(encoder) in ("small", "random") else encoder)
+    folder = hub_models.model_folder(BUNDLED_ENCODERS.get(str(encoder), encoder))
     names = {
         "label2id": {label: i for i, label in enumerate(labels)},
         "id2label": dict(enumerate(labels)),

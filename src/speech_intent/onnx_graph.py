@@ -37,7 +37,8 @@ def write_onnx(network: "PreTrainedModel", file: Path) -> None:
     else:
         inputs = _example_waveforms()
         open_axes = {0: "batch", 1: "samples"}
-        mind_padding(network)
+        if hasattr(network.config, "conv_kernel"):  # our Moonshine minds it anyway
+            mind_padding(network)
     with warnings.catch_warnings(action="ignore"):
         torch.onnx.export(
             network.eval(),

@@ -5,5 +5,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLED = ROOT / "dataset"
 RUNS = ROOT / "runs"
+MOONSHINE = ROOT / "models" / "moonshine-tiny-en"  # the encoder that `train` starts from
 SMALL = ROOT / "models" / "wav2vec2-small-en"  # the encoder that `pretraining/` made
 SHIPPED = ROOT / "models" / "wav2vec2-small-scooter"  # the classifier that `make models` made

@@ -31,7 +31,7 @@ class Hyperparameters:
 
     epochs: float | None = _number(None, "default: what gives `steps`, at least 10 and at most 60")
     steps: int = _number(
-        600, "optimizer steps to aim at where epochs are not given: small data needs steps"
+        800, "optimizer steps to aim at where epochs are not given: small data needs steps"
     )
     learning_rate: float | None = _number(
         None,
@@ -138,7 +138,7 @@ class Recipe:
     """What a run starts from: data, encoder and numbers. Most fields describe the data."""
 
     data: str = "bundled"  # or a folder, or a Hub dataset
-    encoder: str = "small"  # or a folder, a Hub id, or "random"
+    encoder: str = "moonshine"  # or "small", a folder, a Hub id, or "random"
     config: str | None = None  # of the Hub dataset
     file_name: str = "file_name"  # columns; this one in CSV files, `audio` on the Hub
     audio: str = "audio"

@@ -14,47 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
-from transformers import (
-    EarlyStoppingCallback,
-    PrinterCallback,
-    Trainer,
-    TrainingArguments,
-)
 
-from . import frozen_head, metrics, model, run_folder
-from .batches import Collator
+from . import frozen_head, model, run_folder
 from .model import NewClassifier, Trained
-from .progress import Progress
 from .recipes import Hyperparameters, Recipe
+from .trainer import build_trainer, training_log
 
 if TYPE_CHECKING:
-    from datasets import Dataset, DatasetDict
-    from torch.utils.data import DataLoader
+    from datasets import DatasetDict
+    from transformers import Trainer
 
 MIN_EPOCHS = 10
 MAX_EPOCHS = 60
-LOGGED = ("epoch", "step", "loss", "learning_rate", "eval_loss", "eval_acc", "eval_f1")
-
-
-class SpeechTrainer(Trainer):
-    """A Trainer whose validation batches are neither cropped at random nor augmented."""
-
-    data_collator: Any
-    eval_collator: Collator | None = None
-
-    def get_eval_dataloader(self, eval_dataset: "Dataset | None" = None) -> "DataLoader":
-        """Load validation batches through `eval_collator`."""
-        training_collator = self.data_collator
-        self.data_collator = self.eval_collator or training_collator
-        try:
-            return super().get_eval_dataloader(eval_dataset)
-        finally:
-            self.data_collator = training_collator
-
-    def get_test_dataloader(self, test_dataset: "Dataset") -> "DataLoader":
-        """Load clips to be predicted in the same way."""
-        return self.get_eval_dataloader(test_dataset)
 
 
 def settle(numbers: Hyperparameters, classifier: NewClassifier, n_train: int) -> Hyperparameters:
@@ -70,80 +41,6 @@ def settle(numbers: Hyperparameters, classifier: NewClassifier, n_train: int) ->
     if learning_rate is None:
         learning_rate = model.usual_learning_rate(classifier)
     return replace(numbers, epochs=epochs, learning_rate=learning_rate)
-
-
-def training_arguments(
-    numbers: Hyperparameters, output_dir: Path, by_length: bool
-) -> TrainingArguments:
-    """Turn settled numbers into transformers' own.
-
-    `by_length`: clips of similar length go into a batch, and validation sees no padding.
-    """
-    on_gpu = torch.cuda.is_available()
-    return TrainingArguments(
-        output_dir=str(output_dir),
-        num_train_epochs=numbers.epochs,
-        learning_rate=numbers.learning_rate,
-        per_device_train_batch_size=numbers.batch_size,
-        per_device_eval_batch_size=1 if by_length else numbers.batch_size,
-        gradient_accumulation_steps=numbers.gradient_accumulation_steps,
-        warmup_steps=numbers.warmup,  # below 1: a share of all steps
-        lr_scheduler_type=numbers.schedule,
-        weight_decay=numbers.weight_decay,
-        max_grad_norm=numbers.max_grad_norm,
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        save_total_limit=2,  # the best and the last
-        logging_strategy="epoch",
-        load_best_model_at_end=True,
-        metric_for_best_model="choice",  # of `metrics.validation_scores`
-        restore_callback_states_from_checkpoint=True,
-        # Else processes of torchrun on a CPU would not know each other.
-        use_cpu=not torch.accelerator.is_available(),
-        train_sampling_strategy="group_by_length" if by_length else "random",
-        length_column_name="seconds",
-        remove_unused_columns=False,  # the collator wants them all
-        dataloader_num_workers=4 if on_gpu else 0,
-        dataloader_pin_memory=on_gpu,
-        disable_tqdm=True,  # Progress shows it
-        # The embedding of masked frames goes unused without SpecAugment.
-        ddp_find_unused_parameters=True,
-        report_to="none",
-        seed=numbers.seed,
-    )
-
-
-def build_trainer(
-    classifier: NewClassifier,
-    tables: "DatasetDict",
-    numbers: Hyperparameters,
-    output_dir: Path,
-) -> SpeechTrainer:
-    """Put model, tables (train and validation of `data.load_data`) and numbers into a Trainer.
-
-    The numbers are settled (`settle`), and what is to stay as it is is frozen (`model.freeze`).
-    `output_dir` is for checkpoints.
-    """
-    collator = _collator(classifier, numbers, training=True)
-    by_length = collator.rule == "equal"
-    trainer = SpeechTrainer(
-        model=classifier.model,
-        args=training_arguments(numbers, output_dir, by_length),
-        data_collator=collator,
-        train_dataset=tables["train"],
-        eval_dataset=tables["validation"],
-        processing_class=classifier.extractor,
-        compute_metrics=metrics.validation_scores(numbers.metric),
-        compute_loss_func=model.intent_loss(tables["train"], numbers.class_weights),
-        callbacks=[EarlyStoppingCallback(numbers.patience), Progress(numbers.metric)],
-    )
-    trainer.eval_collator = _collator(classifier, numbers, training=False)
-    trainer.remove_callback(PrinterCallback)
-    return trainer
-
-
-def _collator(classifier: NewClassifier, numbers: Hyperparameters, training: bool) -> Collator:
-    return Collator(classifier.extractor, classifier.model.config, numbers, training)
 
 
 def fine_tune(
@@ -202,8 +99,12 @@ def _train(
 ) -> Trained:
     """Train by the Trainer; the best checkpoint's weights are the model's in the end."""
     numbers = settle(numbers, classifier, len(tables["train"]))
-    trainer = build_trainer(classifier, tables, numbers, checkpoints)
     last = run_folder.last_checkpoint(checkpoints) if resume else None
+    if classifier.is_moonshine and classifier.pretrained and last is None:
+        # Fine-tuning from a random head would first undo what the encoder knows (Kumar et al. 2022,
+        # arXiv:2202.10054).
+        frozen_head.train(classifier, tables, numbers)
+    trainer = build_trainer(classifier, tables, numbers, checkpoints)
     trainer.train(resume_from_checkpoint=last and str(last))
     logits = trainer.predict(trainer.eval_dataset).predictions
     log = training_log(trainer.state.log_history)
@@ -216,7 +117,7 @@ def _train(
     return Trained(logits, log, record)
 
 
-def _best_score(trainer: Trainer, log: pd.DataFrame, metric: str) -> float:
+def _best_score(trainer: "Trainer", log: pd.DataFrame, metric: str) -> float:
     best = log.set_index("step").loc[trainer.state.best_global_step]
     return float(best[f"eval_{metric}"])
 
@@ -224,13 +125,3 @@ def _best_score(trainer: Trainer, log: pd.DataFrame, metric: str) -> float:
 def is_main_process() -> bool:
     """Whether this process is the one that writes and prints, under torchrun too."""
     return int(os.environ.get("RANK", 0)) == 0
-
-
-def training_log(history: list[dict[str, Any]]) -> pd.DataFrame:
-    """Turn the Trainer's log into one row an epoch: training loss, validation loss and metrics."""
-    rows: dict[int, dict[str, Any]] = {}
-    for entry in history:
-        row = rows.setdefault(entry["step"], {})
-        row.update({key: value for key, value in entry.items() if key.startswith(LOGGED)})
-    complete = [row for row in rows.values() if "eval_loss" in row or "loss" in row]
-    return pd.DataFrame(complete)

@@ -1,0 +1,149 @@
+"""transformers' Trainer, set up for clips of speech."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import torch
+from transformers import (
+    EarlyStoppingCallback,
+    PrinterCallback,
+    Trainer,
+    TrainingArguments,
+)
+
+from . import metrics, model
+from .batches import Collator
+from .features import PaddingRule
+from .frames import FrameCollator, with_rows
+from .model import NewClassifier
+from .progress import Progress
+from .recipes import Hyperparameters
+
+if TYPE_CHECKING:
+    from datasets import Dataset, DatasetDict
+    from torch.utils.data import DataLoader
+
+LOGGED = ("epoch", "step", "loss", "learning_rate", "eval_loss", "eval_acc", "eval_f1")
+
+
+class SpeechTrainer(Trainer):
+    """A Trainer whose validation batches are neither cropped at random nor augmented."""
+
+    data_collator: Any
+    eval_collator: Collator | None = None
+
+    def get_eval_dataloader(self, eval_dataset: "Dataset | None" = None) -> "DataLoader":
+        """Load validation batches through `eval_collator`."""
+        training_collator = self.data_collator
+        self.data_collator = self.eval_collator or training_collator
+        try:
+            return super().get_eval_dataloader(eval_dataset)
+        finally:
+            self.data_collator = training_collator
+
+    def get_test_dataloader(self, test_dataset: "Dataset") -> "DataLoader":
+        """Load clips to be predicted in the same way."""
+        return self.get_eval_dataloader(test_dataset)
+
+
+def training_arguments(
+    numbers: Hyperparameters,
+    output_dir: Path,
+    rule: PaddingRule,
+    bfloat16: bool = False,
+) -> TrainingArguments:
+    """Turn settled numbers into transformers' own.
+
+    Clips of similar length go into a batch unless all have one length; under the rule "equal",
+    validation sees no padding. `bfloat16`: multiply so on processors that have it.
+    """
+    on_gpu = torch.cuda.is_available()
+    return TrainingArguments(
+        output_dir=str(output_dir),
+        num_train_epochs=numbers.epochs,
+        learning_rate=numbers.learning_rate,
+        per_device_train_batch_size=numbers.batch_size,
+        per_device_eval_batch_size=1 if rule == "equal" else numbers.batch_size,
+        gradient_accumulation_steps=numbers.gradient_accumulation_steps,
+        warmup_steps=numbers.warmup,  # below 1: a share of all steps
+        lr_scheduler_type=numbers.schedule,
+        weight_decay=numbers.weight_decay,
+        max_grad_norm=numbers.max_grad_norm,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        save_total_limit=2,  # the best and the last
+        logging_strategy="epoch",
+        load_best_model_at_end=True,
+        metric_for_best_model="choice",  # of `metrics.validation_scores`
+        restore_callback_states_from_checkpoint=True,
+        # Else processes of torchrun on a CPU would not know each other.
+        use_cpu=not torch.accelerator.is_available(),
+        bf16=bfloat16 and multiplies_in_bfloat16(),
+        train_sampling_strategy="random" if rule == "fixed" else "group_by_length",
+        length_column_name="seconds",
+        remove_unused_columns=False,  # the collator wants them all
+        dataloader_num_workers=4 if on_gpu else 0,
+        dataloader_pin_memory=on_gpu,
+        disable_tqdm=True,  # Progress shows it
+        # The embedding of masked frames goes unused without SpecAugment.
+        ddp_find_unused_parameters=True,
+        report_to="none",
+        seed=numbers.seed,
+    )
+
+
+def multiplies_in_bfloat16() -> bool:
+    """Whether this is a CPU with instructions for products in bfloat16, and no GPU is there."""
+    if torch.accelerator.is_available():
+        return False
+    return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
+
+
+def build_trainer(
+    classifier: NewClassifier,
+    tables: "DatasetDict",
+    numbers: Hyperparameters,
+    output_dir: Path,
+) -> SpeechTrainer:
+    """Put model, tables (train and validation of `data.load_data`) and numbers into a Trainer.
+
+    The numbers are settled (`settle`), and what is to stay as it is is frozen (`model.freeze`).
+    `output_dir` is for checkpoints.
+    """
+    collator = _collator(classifier, numbers, training=True)
+    trainer = SpeechTrainer(
+        model=classifier.model,
+        args=training_arguments(
+            numbers, output_dir, collator.rule, bfloat16=classifier.is_moonshine
+        ),
+        data_collator=collator,
+        train_dataset=with_rows(tables["train"]),
+        eval_dataset=with_rows(tables["validation"]),
+        processing_class=classifier.extractor,
+        compute_metrics=metrics.validation_scores(numbers.metric),
+        compute_loss_func=model.intent_loss(tables["train"], numbers.class_weights),
+        callbacks=[EarlyStoppingCallback(numbers.patience), Progress(numbers.metric)],
+    )
+    trainer.eval_collator = _collator(classifier, numbers, training=False)
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _collator(classifier: NewClassifier, numbers: Hyperparameters, training: bool) -> Collator:
+    """Choose how rows become batches: of frames where that saves convolutions on a CPU."""
+    changes = training and numbers.augment
+    saves = classifier.is_moonshine and numbers.freeze == "features" and not changes
+    if saves and not torch.accelerator.is_available():
+        return FrameCollator(classifier.extractor, classifier.model, numbers, training)
+    return Collator(classifier.extractor, classifier.model.config, numbers, training)
+
+
+def training_log(history: list[dict[str, Any]]) -> pd.DataFrame:
+    """Turn the Trainer's log into one row an epoch: training loss, validation loss and metrics."""
+    rows: dict[int, dict[str, Any]] = {}
+    for entry in history:
+        row = rows.setdefault(entry["step"], {})
+        row.update({key: value for key, value in entry.items() if key.startswith(LOGGED)})
+    complete = [row for row in rows.values() if "eval_loss" in row or "loss" in row]
+    return pd.DataFrame(complete)
