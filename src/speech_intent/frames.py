@@ -1,5 +1,6 @@
 """Frames that frozen convolutions make, computed once a clip where nothing changes the waveform."""
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,16 +11,9 @@ from .moonshine import MoonshineForAudioClassification, is_real
 from .recipes import Hyperparameters
 
 if TYPE_CHECKING:
-    from datasets import Dataset
     from transformers import FeatureExtractionMixin
 
 MOST_BYTES = 2 * 2**30  # of remembered frames; those of further clips are computed each time
-ROW = "row"  # the column that tells a table's clips apart
-
-
-def with_rows(table: "Dataset") -> "Dataset":
-    """Number a table's clips, which a `FrameCollator` needs."""
-    return table.add_column(ROW, list(range(len(table))))
 
 
 class FrameCollator(Collator):
@@ -34,21 +28,21 @@ class FrameCollator(Collator):
     ):
         super().__init__(extractor, network.config, numbers, training)
         self.network = network
-        self._kept: dict[int, torch.Tensor] = {}
+        self._kept: dict[bytes | str, torch.Tensor] = {}
         self._n_bytes = 0
 
     def _frames(self, row: dict) -> torch.Tensor:
         """Compute a clip's frames (n_frames, hidden_size), or remember them."""
-        kept = self._kept.get(row[ROW])
-        if kept is not None:
-            return kept
+        name = _name(row["audio"])
+        if name in self._kept:
+            return self._kept[name]
         waveform = torch.from_numpy(self.waveform(row))
         with torch.no_grad():
             frames = self.network.frames(waveform[None])[0][0]
         changes = self.training and row["seconds"] > self.max_seconds  # a part at random
         n_bytes = frames.numel() * frames.element_size()
         if not changes and self._n_bytes + n_bytes <= MOST_BYTES:
-            self._kept[row[ROW]] = frames
+            self._kept[name] = frames
             self._n_bytes += n_bytes
         return frames
 
@@ -62,3 +56,9 @@ class FrameCollator(Collator):
             "frame_mask": is_real(frames.shape[1], counts),
             "labels": torch.tensor([row["label"] for row in rows]),
         }
+
+
+def _name(clip: dict) -> bytes | str:
+    """Tell a clip from others: by its path, or by its content where that is all there is."""
+    content = clip["bytes"]
+    return clip["path"] if content is None else hashlib.sha256(content).digest()

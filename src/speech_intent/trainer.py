@@ -15,7 +15,7 @@ from transformers import (
 from . import metrics, model
 from .batches import Collator
 from .features import PaddingRule
-from .frames import FrameCollator, with_rows
+from .frames import FrameCollator
 from .model import NewClassifier
 from .progress import Progress
 from .recipes import Hyperparameters
@@ -118,8 +118,8 @@ def build_trainer(
             numbers, output_dir, collator.rule, bfloat16=classifier.is_moonshine
         ),
         data_collator=collator,
-        train_dataset=with_rows(tables["train"]),
-        eval_dataset=with_rows(tables["validation"]),
+        train_dataset=tables["train"],
+        eval_dataset=tables["validation"],
         processing_class=classifier.extractor,
         compute_metrics=metrics.validation_scores(numbers.metric),
         compute_loss_func=model.intent_loss(tables["train"], numbers.class_weights),
