@@ -1,6 +1,6 @@
 """Whether a server should answer waiting requests in batches: clips a core-second, 1 and 8 a call.
 
-    python benchmarks/batching.py --model models/wav2vec2-small-scooter
+    python benchmarks/batching.py --model models/moonshine-tiny-scooter
 
 The model has its ONNX file, which takes padding. "mixed" are bundled test clips as they come, each
 batch filled up to its longest clip; "equal" are the same clips cut or repeated to 2 s, the most

@@ -26,7 +26,7 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ PATHS = {
     "pipeline, in threads": "/threads",
     "pipeline, one at a time": "/alone",
 }
-NAMES = {"wav2vec2-small-scooter": "shipped", "base": "wav2vec2-base size"}
+NAMES = {SHIPPED.name: "shipped", "base": "wav2vec2-base size"}  # by folder
 QUANTILES = (50, 95, 99)  # percent
 BUSY = 0.7  # of the cores, on paper
 
@@ -199,7 +199,7 @@ def load_results(name: str) -> Result:
 def tables() -> str:
     """Write the measured part of docs/scaling.md from the stored results."""
     serving = load_results("serving")
-    runs = [serving[key] for key in NAMES if key in serving]
+    runs = {name: serving[key] for key, name in NAMES.items() if key in serving}
     lines = [
         *servers_table(serving),
         "",
@@ -208,7 +208,7 @@ def tables() -> str:
         *paper_table(runs),
     ]
     if runs:
-        first = runs[0]
+        first = next(iter(runs.values()))
         lines += [
             "",
             f"*c*: core-seconds a request; *s* = {first['clip_seconds']:.2f}, mean seconds of a "
@@ -260,10 +260,10 @@ def batching_table(batching: Result) -> list[str]:
     return table(header, rows)
 
 
-def paper_table(runs: Sequence[Result]) -> list[str]:
-    """Scale the measured cost up."""
-    costs = [run["servers"][OURS]["core_seconds_per_request"] for run in runs]
-    seconds = [run["clip_seconds"] for run in runs]
+def paper_table(runs: Mapping[str, Result]) -> list[str]:
+    """Scale the measured costs up, by the name of the model."""
+    costs = [run["servers"][OURS]["core_seconds_per_request"] for run in runs.values()]
+    seconds = [run["clip_seconds"] for run in runs.values()]
     cores = [10_000 * cost / BUSY for cost in costs]
     hours = [1e6 * cost / length for cost, length in zip(costs, seconds, strict=True)]
     gigabits = [10_000 * (2 * RATE * length + 44) * 8 / 1e9 for length in seconds]  # 16 bit, header
@@ -282,7 +282,7 @@ def paper_table(runs: Sequence[Result]) -> list[str]:
         ],
         ["days on 1,000 cores", "core-hours / 24,000", *(f"{n / 24_000:,.1f}" for n in hours)],
     ]
-    return table(["on paper", "formula", *NAMES.values()], rows)
+    return table(["on paper", "formula", *runs], rows)
 
 
 def measure_all(model: Path, connections: int, seconds: int) -> Result:
@@ -314,7 +314,7 @@ def parse_arguments() -> argparse.Namespace:
         type=Path,
         default=SHIPPED,
         metavar="DIR",
-        help="(default: models/wav2vec2-small-scooter)",
+        help=f"(default: models/{SHIPPED.name})",
     )
     add("--random-base", action="store_true", help="first make DIR, of wav2vec2-base's size")
     add("--connections", type=int, default=2000, help="at once (default: %(default)s)")

@@ -241,7 +241,7 @@ def robustness() -> list[str]:
         "",
         *table(header, rows),
         "",
-        "`python -m speech_intent.evaluate --model models/wav2vec2-small-scooter --robustness "
+        "`python -m speech_intent.evaluate --model models/moonshine-tiny-scooter --robustness "
         "--output-dir runs/hard`",
     ]
 

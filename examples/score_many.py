@@ -1,6 +1,6 @@
 """Score more files than one machine wants, with Ray Data: FOLDER in, JSON lines out.
 
-python examples/score_many.py FOLDER --model models/wav2vec2-small-scooter --output-dir runs/scores
+python examples/score_many.py FOLDER --model models/moonshine-tiny-scooter --output-dir runs/scores
 
 It uses every core of this machine. Inside a Ray cluster it uses all of its cores, unchanged; FOLDER
 and OUTPUT_DIR are then on storage that every machine sees, such as s3://bucket/clips. Files are

@@ -24,7 +24,7 @@ python benchmarks/out_of_scope.py --output-dir runs/figures/out-of-scope
 cp runs/figures/out-of-scope/results.json $results/out-of-scope.json
 python benchmarks/interval_coverage.py --output $results/coverage.json
 python benchmarks/bundled_svm.py --output $results/bundled-svm.json
-python -m speech_intent.evaluate --model models/wav2vec2-small-scooter --robustness --output-dir runs/figures/scooter
+python -m speech_intent.evaluate --model models/moonshine-tiny-scooter --robustness --output-dir runs/figures/scooter
 cp runs/figures/scooter/robustness.csv $results/robustness.csv
 python benchmarks/encoder_cost.py --output $results/cost.json
 python pretraining/ship.py

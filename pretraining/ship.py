@@ -1,12 +1,11 @@
-"""Write `models/`: the pretrained encoder, and the classifier fine-tuned from it with its card.
+"""Write `models/`: the small encoder, and the classifier that ships with its card.
 
     python pretraining/ship.py --encoder run/encoder            # once, after pretraining
     python pretraining/ship.py --classifier runs/models/model   # what `make models` does
     python pretraining/ship.py                                  # the classifier's card alone
 
 Weights are stored in half precision, and frozen once they are. The classifier is scored as it is
-stored; its card says what its metrics.json says. The encoder's card stays as it is written by hand,
-but for the table that `benchmarks/tables.py` writes.
+stored; its card says what its metrics.json says. The encoder's card stays as it is written by hand.
 """
 
 import argparse
@@ -19,6 +18,7 @@ from half_precision import save_half
 from transformers import AutoModel, AutoModelForAudioClassification, PreTrainedModel
 
 from speech_intent import cards, data, evaluation, onnx_export
+from speech_intent.model import BUNDLED_ENCODERS
 from speech_intent.paths import ROOT, SHIPPED, SMALL
 from speech_intent.predict import IntentClassifier
 from speech_intent.recipes import resolve
@@ -26,36 +26,38 @@ from speech_intent.recipes import resolve
 CARD = "README.md"
 RECORD = "training.json"
 EXTRACTOR = "preprocessor_config.json"
-LICENSE = "apache-2.0"
+LICENSE = "LICENSE"  # only where the encoder's terms ask for it
 LANGUAGE = "en"
 
 
 def ship_encoder(source: Path, target: Path) -> None:
     """Put an encoder in the place of another, with its weights halved; the card stays."""
     encoder = AutoModel.from_pretrained(source, dtype="float32")
-    replace_model(encoder, source, target, (EXTRACTOR,))
+    replace_model(encoder, target, [source / EXTRACTOR])
 
 
 def ship_classifier(source: Path, target: Path) -> None:
-    """Put a classifier in the place of another, with its weights halved."""
+    """Put a classifier in the place of another, with its weights halved.
+
+    Its weights derive from its encoder's, whose licence comes with them.
+    """
     classifier = AutoModelForAudioClassification.from_pretrained(source, dtype="float32")
-    replace_model(classifier, source, target, (EXTRACTOR, RECORD))
+    encoder = json.loads((source / RECORD).read_text(encoding="utf-8"))["encoder"]
+    license = BUNDLED_ENCODERS[encoder] / LICENSE
+    replace_model(classifier, target, [source / EXTRACTOR, source / RECORD, license])
 
 
-def replace_model(
-    model: PreTrainedModel, source: Path, target: Path, copied: tuple[str, ...]
-) -> None:
+def replace_model(model: PreTrainedModel, target: Path, copied: list[Path]) -> None:
     """Write a model folder beside the one that it replaces, then take its place.
 
-    `copied` names what comes from `source` as it is; the card comes from `target`.
+    `copied` are files that come along where they exist, as the card in `target` does.
     """
     part = target.with_name(target.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     save_half(model, part)
-    for name in copied:
-        shutil.copy(source / name, part)
-    if (target / CARD).exists():
-        shutil.copy(target / CARD, part)
+    for file in [*copied, target / CARD]:
+        if file.exists():
+            shutil.copy(file, part)
     shutil.rmtree(target, ignore_errors=True)
     part.rename(target)
 
@@ -80,7 +82,8 @@ def score_classifier(folder: Path) -> None:
 def classifier_card() -> str:
     """Write the card of the shipped classifier."""
     name = SHIPPED.relative_to(ROOT).as_posix()
-    return cards.model_card(SHIPPED, name, license=LICENSE, language=LANGUAGE)
+    license = "mit" if (SHIPPED / LICENSE).exists() else "apache-2.0"
+    return cards.model_card(SHIPPED, name, license=license, language=LANGUAGE)
 
 
 def main() -> None:
@@ -88,7 +91,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--encoder", type=Path, help="folder of the pretrained encoder")
+    parser.add_argument("--encoder", type=Path, help="folder of the small encoder, pretrained")
     parser.add_argument("--classifier", type=Path, help="model folder of a training run")
     args = parser.parse_args()
     if args.encoder:

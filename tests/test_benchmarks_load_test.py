@@ -46,7 +46,9 @@ def test_a_server_that_answered_nothing_has_no_times():
 
 def test_costs_are_scaled_up_on_paper():
     run = {"clip_seconds": 2.0, "servers": {"serve.py": {"core_seconds_per_request": 0.014}}}
-    rows = [line.strip("| ").split(" | ")[2:] for line in load_test.paper_table([run])[2:]]
+    lines = load_test.paper_table({"shipped": run})
+    assert lines[0] == "| on paper | formula | shipped |"
+    rows = [line.strip("| ").split(" | ")[2:] for line in lines[2:]]
     assert rows == [
         ["200"],  # cores: 10,000 * 0.014 / 0.7
         ["6"],  # machines

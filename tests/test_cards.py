@@ -168,6 +168,16 @@ def test_data_and_encoder_of_the_hub_are_linked(tmp_path):
     assert "encoder: facebook/wav2vec2-base" in rendered(body)
 
 
+def test_the_origin_of_the_bundled_moonshine_is_told(tmp_path):
+    folder = write_model(tmp_path, results(encoder="moonshine"))
+    metadata, body = split_card(cards.model_card(folder, "user/name"))
+    assert metadata["base_model"] == "UsefulSensors/moonshine-tiny"
+    origin = "The encoder is that of UsefulSensors/moonshine-tiny (MIT, English), by way of the "
+    assert origin + "package moonshine-voice 0.1.0." in rendered(body)
+    other = write_model(tmp_path, results(encoder="small"))
+    assert "moonshine" not in cards.model_card(other, "user/name")
+
+
 @pytest.mark.parametrize(
     "path",
     [

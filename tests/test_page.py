@@ -90,7 +90,7 @@ def test_a_model_of_this_repository_is_named_without_the_folders_above(clip):
             return Prediction("a", 1.0, (("a", 1.0),), 0.8)
 
     words = page.answer(Named(), clip).words
-    assert "by models/wav2vec2-small-scooter (torch" in words
+    assert "by models/moonshine-tiny-scooter (torch" in words
 
 
 @pytest.mark.parametrize("name", ["text.wav", "<b>*x*.wav"])

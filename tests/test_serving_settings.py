@@ -8,7 +8,7 @@ from speech_intent.serving.settings import Settings
 def test_without_settings_the_shipped_model_answers_this_machine_alone():
     settings = Settings.from_environment({"PATH": "/bin"})
     assert settings == Settings()
-    assert settings.model == str(ROOT / "models" / "wav2vec2-small-scooter")
+    assert settings.model == str(ROOT / "models" / "moonshine-tiny-scooter")
     assert (settings.host, settings.port, settings.api_key) == ("127.0.0.1", 8000, "")
 
 

@@ -1,5 +1,6 @@
 """What puts a model into `models/`: its weights, what is kept of the old one, its card."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ from transformers import (
     Wav2Vec2ForSequenceClassification,
 )
 
-from speech_intent.paths import SHIPPED
+from speech_intent.paths import MOONSHINE, SHIPPED
+
+RECORD = '{"encoder": "small", "seed": 3}'
 
 
 @pytest.fixture
@@ -25,7 +28,7 @@ def source(tmp_path) -> Path:
     torch.manual_seed(0)
     Wav2Vec2ForSequenceClassification(Wav2Vec2Config(**TINY)).save_pretrained(folder)
     Wav2Vec2FeatureExtractor(sampling_rate=8_000).save_pretrained(folder)
-    (folder / "training.json").write_text('{"seed": 3}')
+    (folder / "training.json").write_text(RECORD)
     return folder
 
 
@@ -49,7 +52,7 @@ def test_a_classifier_takes_the_place_of_another(source, target):
         "training.json",
     }
     assert (target / "README.md").read_text() == "the card"
-    assert (target / "training.json").read_text() == '{"seed": 3}'
+    assert (target / "training.json").read_text() == RECORD
     assert Wav2Vec2FeatureExtractor.from_pretrained(target).sampling_rate == 8_000
     assert [path.name for path in target.parent.iterdir() if path.name.endswith(".part")] == []
 
@@ -62,6 +65,12 @@ def test_its_weights_are_halved_and_read_back_as_float32(source, target):
     after = AutoModelForAudioClassification.from_pretrained(target).state_dict()
     assert {weight.dtype for weight in after.values()} == {torch.float32}
     assert all(torch.equal(after[name], before[name].half().float()) for name in before)
+
+
+def test_the_licence_of_its_encoder_comes_with_it(source, target):
+    (source / "training.json").write_text(RECORD.replace("small", "moonshine"))
+    ship.ship_classifier(source, target)
+    assert (target / "LICENSE").read_bytes() == (MOONSHINE / "LICENSE").read_bytes()
 
 
 def test_an_encoder_is_shipped_without_a_head(source, target):
@@ -78,6 +87,7 @@ def test_the_card_of_the_shipped_classifier_is_what_its_files_say():
 
 def test_the_card_names_the_figures_of_the_shipped_classifier():
     card = ship.classifier_card()
-    assert "309 of 400 clips" in card
-    assert "\nlicense: apache-2.0\n" in card and "\nlanguage: en\n" in card
-    assert '"models/wav2vec2-small-scooter"' in card
+    assert re.search(r"\d+ of 400 clips", card)
+    assert "\nlicense: mit\n" in card and "\nlanguage: en\n" in card
+    assert "\nbase_model: UsefulSensors/moonshine-tiny\n" in card
+    assert '"models/moonshine-tiny-scooter"' in card

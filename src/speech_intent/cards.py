@@ -32,6 +32,12 @@ FACTS = (  # of metrics.json
     "steps",
     "inverse_regularisation",
 )
+MOONSHINE = "moonshine"  # the bundled encoder that somebody else trained
+MOONSHINE_HUB = "UsefulSensors/moonshine-tiny"
+MOONSHINE_ORIGIN = (
+    f"The encoder is that of {MOONSHINE_HUB} (MIT, English), by way of the package moonshine-voice "
+    "0.1.0. What it was trained on is not published in full."
+)
 LOCALE = re.compile(r"([a-z]{2})(-[A-Z]{2})?")  # en, en-US
 
 
@@ -114,6 +120,8 @@ def model_card(
 def _metadata(title: str, model_type: str, results: dict[str, Any], terms: Terms) -> str:
     """Write what the Hub reads of a model's card, as YAML."""
     encoder = results.get("encoder", "")
+    if encoder == MOONSHINE:
+        encoder = MOONSHINE_HUB
     data = _data(results)
     metadata = ModelCardData(
         model_name=title,
@@ -169,6 +177,8 @@ def _figures(folder: Path, results: dict[str, Any]) -> str:
             "With one label a clip, micro precision, recall and F1 equal the accuracy.",
             f"Training: {_training(results)}.",
         ]
+    if results.get("encoder") == MOONSHINE:
+        parts.append(MOONSHINE_ORIGIN)
     if (folder / RECORD).exists():
         onnx = describe(read_json(folder / RECORD))
         parts.append(f"As ONNX for the fast engine: {onnx}")

@@ -7,4 +7,4 @@ BUNDLED = ROOT / "dataset"
 RUNS = ROOT / "runs"
 MOONSHINE = ROOT / "models" / "moonshine-tiny-en"  # the encoder that `train` starts from
 SMALL = ROOT / "models" / "wav2vec2-small-en"  # the encoder that `pretraining/` made
-SHIPPED = ROOT / "models" / "wav2vec2-small-scooter"  # the classifier that `make models` made
+SHIPPED = ROOT / "models" / "moonshine-tiny-scooter"  # the classifier that `make models` made

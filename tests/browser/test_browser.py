@@ -158,7 +158,7 @@ def test_a_recorded_request_gets_its_intent(context, server, microphone):
     record(page, microphone, clip["file_name"])
     assert answer(page) == clip["intent"]
     expect(page.locator("#answer h2")).to_have_text(clip["intent"])
-    words = re.compile(r"answered in \d+ ms by models/wav2vec2-small-scooter \(")
+    words = re.compile(r"answered in \d+ ms by models/moonshine-tiny-scooter \(")
     expect(page.locator("#answer")).to_have_text(words)
     screenshot(page, "try")
     page.get_by_role("button", name="Clear").click()
