@@ -30,8 +30,9 @@ def copy(onnx_folder, tmp_path) -> Path:
 
 @pytest.fixture
 def large(monkeypatch):
-    """Let the tiny model count as one that gains by a reduced precision."""
+    """Let the tiny model count as one that gains by 8 bits."""
     monkeypatch.setattr(onnx_export, "LARGE", 0)
+    monkeypatch.setattr(onnx_export, "REDUCIBLE", 0)
 
 
 def read_record(folder: Path) -> dict:
@@ -141,7 +142,8 @@ def test_the_largest_move_of_a_score_is_the_difference(alone, together, differen
 )
 def test_a_score_may_move_by_a_ten_thousandth(tmp_path, monkeypatch, difference, is_refused):
     reference = SimpleNamespace(network=None)
-    monkeypatch.setattr(onnx_export, "write_onnx", lambda network, file: None)
+    for step in ("write_onnx", "store_halves"):
+        monkeypatch.setattr(onnx_export, step, lambda *_: None)
     monkeypatch.setattr(onnx_export, "load_form", lambda *_: Form(None, difference))
     if not is_refused:
         form = onnx_export.check_float32(reference, tmp_path, tmp_path, PROBE)
@@ -196,7 +198,7 @@ def test_a_large_model_answers_in_the_fastest_precision_that_costs_little(
     tmp_path, monkeypatch, int8, bfloat16, choice, n_tried
 ):
     tried = costs(monkeypatch, int8_bfloat16=int8, bfloat16=bfloat16)
-    chosen = onnx_export.choose_precision(tmp_path, PROBE, None, may_reduce=True)
+    chosen = onnx_export.choose_precision(tmp_path, PROBE, None, n_parameters=20_000_000)
     assert chosen.precision == choice
     expected = [
         {"precision": "int8+bfloat16", "difference": int8},
@@ -206,11 +208,23 @@ def test_a_large_model_answers_in_the_fastest_precision_that_costs_little(
     assert tried == ["int8+bfloat16", "bfloat16"][:n_tried]
 
 
-def test_of_a_small_model_every_cost_is_measured_and_float32_answers(tmp_path, monkeypatch):
-    tried = costs(monkeypatch, int8_bfloat16=0.0, bfloat16=0.0)
-    chosen = onnx_export.choose_precision(tmp_path, PROBE, None, may_reduce=False)
-    assert chosen.precision == "float32"
-    assert [cost["precision"] for cost in chosen.costs] == tried == ["int8+bfloat16", "bfloat16"]
+@pytest.mark.parametrize(
+    ("n_parameters", "bfloat16", "choice"),
+    [
+        (19_999_999, 0.004, "bfloat16"),
+        (5_000_000, 0.004, "bfloat16"),
+        (5_000_000, 0.006, "float32"),
+        (4_999_999, 0.0, "float32"),  # but what it would cost is measured
+    ],
+)
+def test_8_bits_are_not_tried_on_a_model_that_is_no_large_one(
+    tmp_path, monkeypatch, n_parameters, bfloat16, choice
+):
+    tried = costs(monkeypatch, int8_bfloat16=0.0, bfloat16=bfloat16)
+    chosen = onnx_export.choose_precision(tmp_path, PROBE, None, n_parameters)
+    assert chosen.precision == choice
+    assert chosen.costs == [{"precision": "bfloat16", "difference": bfloat16}]
+    assert tried == ["bfloat16"]
 
 
 @pytest.mark.parametrize(
@@ -253,7 +267,7 @@ def test_a_small_model_answers_in_float32_but_the_cost_is_measured(onnx_folder):
     record = read_record(onnx_folder)
     assert list(record) == ["precision", "weights", "reduced", "difference"]
     assert record["precision"] == "float32"
-    assert [row["precision"] for row in record["reduced"]] == reduced_precisions()
+    assert [row["precision"] for row in record["reduced"]] == reduced_precisions()[1:]
     assert all(0 < row["difference"] < 0.2 for row in record["reduced"])
     assert not (onnx_folder / "model-int8.onnx").exists()
     assert not list(onnx_folder.glob(".export-*"))

@@ -19,6 +19,7 @@ from speech_intent.onnx_graph import (
     framing,
     mind_padding,
     quantise,
+    store_halves,
     to_int8,
     write_onnx,
 )
@@ -147,6 +148,72 @@ def test_the_batch_of_whisper_is_open_and_its_length_fixed(tmp_path):
     np.testing.assert_allclose(logits, expected, atol=1e-5)
 
 
+# Halves
+
+
+def answers(file, n_samples: int = 8_000) -> np.ndarray:
+    """Run a waveform classifier's graph on noise."""
+    extractor = SimpleNamespace(do_normalize=True)
+    clip = np.random.default_rng(0).standard_normal(n_samples).astype(np.float32)
+    inputs = features.model_inputs([clip], extractor, "mask")
+    return onnxruntime.InferenceSession(file).run(None, inputs)[0]
+
+
+@pytest.mark.parametrize("options", [{}, LAYER_NORM], ids=["group", "layer"])
+def test_halved_weights_take_half_the_space_and_give_the_same_logits(tmp_path, options):
+    network = waves("Wav2Vec2", **options).half().float()
+    plain = tmp_path / "plain.onnx"
+    write_onnx(network, plain)
+    store_halves(plain, tmp_path / "model.onnx")
+    onnx.checker.check_model(tmp_path / "model.onnx")
+
+    n_bytes = [
+        sum(len(constant.raw_data) for constant in onnx.load(file).graph.initializer)
+        for file in (plain, tmp_path / "model.onnx")
+    ]
+    assert n_bytes[1] < 0.52 * n_bytes[0]
+    assert np.array_equal(answers(tmp_path / "model.onnx"), answers(plain))
+
+
+def test_a_model_whose_weights_are_no_halves_stays_as_it_is(tmp_path):
+    write_onnx(waves("Wav2Vec2"), tmp_path / "plain.onnx")
+    store_halves(tmp_path / "plain.onnx", tmp_path / "model.onnx")
+    assert (tmp_path / "model.onnx").read_bytes() == (tmp_path / "plain.onnx").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("value", "is_half"),
+    [
+        (0.5, True),
+        (2**-24, True),  # the smallest above 0
+        (1 / 3, False),
+        (2**-25, False),
+        (70_000, False),  # would be infinite
+    ],
+)
+def test_a_constant_is_halved_where_no_value_changes(tmp_path, value, is_half):
+    weight = np.ones((16, 16), np.float32)
+    weight[3, 5] = value
+    small = np.ones(16, np.float32)
+    nodes = [
+        helper.make_node("MatMul", ["x", "weight"], ["product"]),
+        helper.make_node("Add", ["product", "small"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "a product",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 16])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 16])],
+        [numpy_helper.from_array(weight, "weight"), numpy_helper.from_array(small, "small")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    onnx.save(model, tmp_path / "plain.onnx")
+    store_halves(tmp_path / "plain.onnx", tmp_path / "model.onnx")
+    stored = {c.name: c.data_type for c in onnx.load(tmp_path / "model.onnx").graph.initializer}
+    names = {"weight_half": TensorProto.FLOAT16} if is_half else {"weight": TensorProto.FLOAT}
+    assert stored == names | {"small": TensorProto.FLOAT}  # a node would take more than it saves
+
+
 # 8 bits
 
 
@@ -195,12 +262,6 @@ def test_a_classifier_in_8_bits_is_smaller_and_close(tmp_path):
     write_onnx(network, tmp_path / "model.onnx")
     quantise(tmp_path / "model.onnx", tmp_path / "int8.onnx")
     assert (tmp_path / "int8.onnx").stat().st_size < (tmp_path / "model.onnx").stat().st_size
-    extractor = SimpleNamespace(do_normalize=True)
-    clip = np.random.default_rng(0).standard_normal(8_000).astype(np.float32)
-    inputs = features.model_inputs([clip], extractor, "mask")
-    exact, reduced = (
-        onnxruntime.InferenceSession(tmp_path / name).run(None, inputs)[0]
-        for name in ("model.onnx", "int8.onnx")
-    )
+    exact, reduced = (answers(tmp_path / name) for name in ("model.onnx", "int8.onnx"))
     np.testing.assert_allclose(reduced, exact, atol=0.01)
     assert not np.array_equal(reduced, exact)

@@ -16,7 +16,7 @@ from .data import load_data
 from .errors import ModelError
 from .model import LARGE
 from .model_files import INT8, NEEDED, ONNX, RECORD, weights_digest
-from .onnx_graph import quantise, write_onnx
+from .onnx_graph import quantise, store_halves, write_onnx
 from .onnx_model import OnnxModel, reduced_precisions
 from .predict import IntentClassifier
 from .recipes import resolve
@@ -26,6 +26,8 @@ from .torch_model import TorchModel
 if TYPE_CHECKING:
     from datasets import Dataset
 
+REDUCIBLE = 5_000_000  # parameters; a smaller model gains too little by a reduced precision
+PLAIN = "plain.onnx"  # as torch wrote it, in float32
 FLOAT32_TOLERANCE = 1e-4  # of scores
 REDUCED_TOLERANCE = 5e-3  # of scores on fixed signals, where no data say what it costs
 ACCURACY_LOST = 0.005  # at most, on validation clips
@@ -69,10 +71,10 @@ def export(folder: Path, data: str | Path | None = None) -> dict[str, Any]:
     """Write model.onnx, model-int8.onnx where it pays, and onnx.json into a model folder.
 
     Returns the last's content. In float32, scores are within 1e-4 of torch's for clips alone and
-    filled up in one batch, else `ModelError`. A large model then answers in the fastest reduced
-    precision that costs little: no score of fixed signals moves by more than 5e-3, or with `data`
-    (a recipe's: see `data.load_data`) no more than 0.5 points of accuracy on validation clips are
-    lost. Raises `DataError` for such data.
+    filled up in one batch, else `ModelError`. All but a small model then answer in the fastest
+    reduced precision that costs little: no score of fixed signals moves by more than 5e-3, or with
+    `data` (a recipe's: see `data.load_data`) no more than 0.5 points of accuracy on validation
+    clips are lost. Raises `DataError` for such data.
     """
     if not folder.is_dir():
         problem = "there is no such folder"
@@ -89,8 +91,8 @@ def export(folder: Path, data: str | Path | None = None) -> dict[str, Any]:
         trial = None
         if data is not None:
             trial = make_trial(exact.model, folder, str(data))
-        is_large = reference.network.num_parameters() >= LARGE
-        choice = choose_precision(scratch, probe, trial, may_reduce=is_large)
+        n_parameters = reference.network.num_parameters()
+        choice = choose_precision(scratch, probe, trial, n_parameters)
         record = {
             "precision": choice.precision,
             "weights": weights,
@@ -130,10 +132,11 @@ def check_float32(
 ) -> Form:
     """Write a model as ONNX into a scratch folder; raise `ModelError` if it says something else."""
     try:
-        write_onnx(reference.network, scratch / ONNX)
+        write_onnx(reference.network, scratch / PLAIN)
     except Exception as error:  # torch raises many kinds
         problem = f"torch cannot write it as ONNX ({type(error).__name__})"
         raise ModelError(folder, problem, "use the engine torch") from error
+    store_halves(scratch / PLAIN, scratch / ONNX)
     exact = load_form(scratch, "float32", probe)
     if not exact.difference <= FLOAT32_TOLERANCE:  # not a number is no small difference
         problem = f"scores of its ONNX form differ from torch's by {exact.difference:.1e}"
@@ -177,23 +180,27 @@ def choose_precision(
     scratch: Path,
     probe: Probe,
     trial: Trial | None,
-    may_reduce: bool,
+    n_parameters: int,
 ) -> Choice:
     """Measure what reduced precisions cost, the fastest first, up to the first that is cheap.
 
-    Without `may_reduce` all are measured, and float32 is the answer.
+    8 bits are for large models alone: others are no faster in them. Of the smallest the cost is
+    measured, and float32 is the answer.
     """
-    quantise(scratch / ONNX, scratch / INT8)
     costs = []
     for precision in reduced_precisions():
         if not precision.startswith("int8"):
             (scratch / INT8).unlink(missing_ok=True)  # else it would be the one to answer
+        elif n_parameters >= LARGE:
+            quantise(scratch / PLAIN, scratch / INT8)
+        else:
+            continue
         form = load_form(scratch, precision, probe)
         cost: dict[str, Any] = {"precision": precision, "difference": form.difference}
         if trial is not None:
             cost.update(accuracy_cost(form.model, trial))
         costs.append(cost)
-        if may_reduce and is_cheap(cost):
+        if n_parameters >= REDUCIBLE and is_cheap(cost):
             return Choice(precision, costs)
     return Choice("float32", costs)
 
