@@ -73,7 +73,7 @@ def train(classifier: NewClassifier, tables: "DatasetDict", numbers: Hyperparame
     }
     # No process writes before each has found the folder free.
     process_state().wait_for_everyone()
-    return Trained(logits, head.log, record)
+    return Trained(logits, label_ids, head.log, record)
 
 
 def process_state() -> PartialState:

@@ -58,6 +58,7 @@ class Trained:
     """What training leaves beside the weights."""
 
     logits: np.ndarray  # of the validation clips, (n_clips, n_labels), not calibrated
+    label_ids: np.ndarray  # of the same clips, (n_clips,): the Trainer may have reordered them
     log: pd.DataFrame  # for training_log.csv
     record: dict[str, Any]  # epochs, steps, best_validation, hyperparameters as they came to be
 

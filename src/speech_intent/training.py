@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from . import frozen_head, model, run_folder
@@ -73,8 +72,7 @@ def fine_tune(
         trained = frozen_head.train(classifier, tables, numbers)
     else:
         trained = _train(classifier, tables, numbers, checkpoints, resume)
-    label_ids = np.array(tables["validation"]["label"])
-    model.calibrate(classifier.model, trained.logits, label_ids, numbers.target_precision)
+    model.calibrate(classifier.model, trained.logits, trained.label_ids, numbers.target_precision)
     record = {
         "encoder": recipe.encoder,
         "seed": numbers.seed,
@@ -106,7 +104,7 @@ def _train(
         frozen_head.train(classifier, tables, numbers)
     trainer = build_trainer(classifier, tables, numbers, checkpoints)
     trainer.train(resume_from_checkpoint=last and str(last))
-    logits = trainer.predict(trainer.eval_dataset).predictions
+    answers = trainer.predict(trainer.eval_dataset)
     log = training_log(trainer.state.log_history)
     record = {
         "epochs": round(trainer.state.epoch, 2),
@@ -114,7 +112,7 @@ def _train(
         "best_validation": {numbers.metric: _best_score(trainer, log, numbers.metric)},
         "hyperparameters": numbers.used(),
     }
-    return Trained(logits, log, record)
+    return Trained(answers.predictions, answers.label_ids, log, record)
 
 
 def _best_score(trainer: "Trainer", log: pd.DataFrame, metric: str) -> float:
