@@ -1,6 +1,6 @@
 """Accuracy on the bundled test split by the number of training clips.
 
-    python benchmarks/learning_curve.py --encoder small --clips 12 --draws 5 --output-dir runs/few
+    python benchmarks/learning_curve.py --clips 12 --draws 5 --output-dir runs/few
 
 Voices and wordings of the test split are never trained on. Draws that many training clips of each
 intent (0 means all), a seed a draw; the validation split is cut to four clips of each intent.
@@ -125,7 +125,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--encoder", default="small", help="(default: %(default)s)")
+    add("--encoder", default="moonshine", help="(default: %(default)s)")
     add("--clips", type=int, nargs="+", default=[0], help="an intent; 0 is all (default)")
     add("--draws", type=int, default=1, help="(default: %(default)s)")
     add("--learning-rate", type=float)

@@ -198,7 +198,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--encoder", default="small", help="(default: %(default)s)")
+    add("--encoder", default="moonshine", help="(default: %(default)s)")
     add("--seed", type=int, default=0, help="(default: %(default)s)")
     add("--output-dir", type=Path, required=True)
     args = parser.parse_args()

@@ -10,6 +10,8 @@ import soundfile
 from fastapi import FastAPI, UploadFile
 from transformers import pipeline
 
+import speech_intent  # noqa: F401  # makes Moonshine's classifier known
+
 app = FastAPI()
 classify = pipeline("audio-classification", model=os.environ["MODEL"])
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import soundfile
 from transformers import pipeline
 
+import speech_intent  # noqa: F401  # makes Moonshine's classifier known
+
 classify = pipeline("audio-classification", model=sys.argv[1])
 given = Path(sys.argv[2])
 paths = sorted(given.iterdir()) if given.is_dir() else [given]

@@ -48,6 +48,8 @@ class Pipeline:
         """Load the model."""
         from transformers import pipeline
 
+        import speech_intent  # noqa: F401  # makes Moonshine's classifier known
+
         self.classify = pipeline("audio-classification", model=model)
         self.rate = rate
 

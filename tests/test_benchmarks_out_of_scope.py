@@ -121,7 +121,7 @@ def test_a_folder_of_another_seed_is_refused(recordings, tmp_path, monkeypatch, 
     assert call() == 0
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert results == {
-        "encoder": "small",
+        "encoder": "moonshine",
         "seed": 0,
         "target_precision": 0.9,
         "runs": [{"n": 1}] * 3,

@@ -64,14 +64,14 @@ def test_the_short_table_has_four_rows_and_says_what_was_not_measured():
 
 def test_the_full_tables_have_ratios_growth_and_precisions():
     text = speed.tables(RESULT, {})
-    assert "| bundled small model | warm, a clip of 3 s | 6.0 ms | 24.0 ms | 0.25 |" in text
-    assert "| bundled small model | 1-hour file, above the loaded model | 48 MB | | |" in text
+    assert "| shipped classifier | warm, a clip of 3 s | 6.0 ms | 24.0 ms | 0.25 |" in text
+    assert "| shipped classifier | 1-hour file, above the loaded model | 48 MB | | |" in text
     assert "| 60 s | 3 s, 8 in a call | 3 s, 32 in a call |" in text
     growth = next(
-        line for line in text.splitlines() if line.startswith("| bundled small model | 4.0")
+        line for line in text.splitlines() if line.startswith("| shipped classifier | 4.0")
     )
     assert growth.split(" | ")[7] == "5.5"
-    assert "Medians; 2 cores. Precision: wav2vec2-base size not measured, bundled" in text
+    assert "Medians; 2 cores. Precision: wav2vec2-base size not measured, shipped" in text
     assert text.endswith("Engines: not measured.\n")
 
 

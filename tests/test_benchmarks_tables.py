@@ -1,5 +1,7 @@
 """The tables that programs write into Markdown files."""
 
+import json
+
 import blocks
 import load_test
 import pytest
@@ -110,6 +112,54 @@ def test_folds_have_a_range_and_an_interval_where_no_speakers_are_known(
     }
     result = {"protocol": protocol, "speakers": n_speakers, "encoder": row}
     assert tables.folds(result, "encoder") == Figure(0.8, 16, 20, interval, (0.7, 0.9), over)
+
+
+def test_nothing_breaks_where_nothing_was_measured(tmp_path, monkeypatch):
+    for name in ("RESULTS", "SHIPPED"):
+        monkeypatch.setattr(tables, name, tmp_path)
+    first = tables.figures()
+    assert first.count("| not measured | | | | | |") == 4
+    assert "M parameters" not in first
+    rest = tables.evaluation()
+    assert rest.count("| Moonshine, fine-tuned | not measured | | | |") == 4
+    assert "frozen" not in rest and "MFCC" not in rest
+    for what in ("Hard conditions", "Unknown requests", "Coverage of the intervals"):
+        assert f"{what}: not measured." in rest
+
+
+def folds_of(accuracy: float) -> dict:
+    """Make the result of two folds."""
+    runs = [{"accuracy": accuracy, "n": 5}] * 2
+    row = {"accuracy": accuracy, "correct": round(10 * accuracy), "n": 10, "runs": runs}
+    row["accuracy_interval"] = [0.1, 0.9]
+    return {"protocol": "kfold", "speakers": 0, "encoder": row, "MFCC + SVM": row}
+
+
+def test_people_lead_and_each_classifier_has_its_row(tmp_path, monkeypatch):
+    for name in ("RESULTS", "SHIPPED"):
+        monkeypatch.setattr(tables, name, tmp_path)
+    (tmp_path / "commands-moonshine.json").write_text(json.dumps(folds_of(0.8)))
+    (tmp_path / "commands-moonshine-frozen.json").write_text(json.dumps(folds_of(0.6)))
+    alone = {"accuracy": 0.5, "correct": 5, "n": 10, "accuracy_interval": [0.2, 0.8]}
+    (tmp_path / "bundled-small.json").write_text(json.dumps(alone))
+    tasks = [line.split(" | ")[0] for line in tables.figures().splitlines()[2:6]]
+    assert [task.split()[1] for task in tasks] == ["spoken", "spoken", "bundled", "the"]
+    commands = "| spoken commands (people), five folds |"
+    ends = "8/10 | 0.100 to 0.900 | 0.800 to 0.800 (2 folds) |"
+    assert f"{commands} 0.800 | {ends} | 0.800 |" in tables.figures()
+    rest = tables.evaluation()
+    assert f"{commands} Moonshine, fine-tuned | 0.800 | {ends}" in rest
+    assert f"{commands} Moonshine, frozen | 0.600 | 6/10 |" in rest
+    assert "| small Wav2Vec2, fine-tuned | 0.500 | 5/10 | 0.200 to 0.800 | |" in rest
+
+
+def test_hard_conditions_are_shares_of_the_clean_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    text = "condition,correct,n,accuracy,low,high\nclean,8,10,0.8,0.5,0.9\nroom,6,10,0.6,0.3,0.8\n"
+    (tmp_path / "robustness.csv").write_text(text)
+    lines = tables.robustness()
+    assert "| clean | 0.800 | 8/10 | 0.500 to 0.900 | 1.000 |" in lines
+    assert "| room | 0.600 | 6/10 | 0.300 to 0.800 | 0.750 |" in lines
 
 
 def test_rejection_is_averaged_over_its_runs():

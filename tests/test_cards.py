@@ -174,6 +174,10 @@ def test_the_origin_of_the_bundled_moonshine_is_told(tmp_path):
     assert metadata["base_model"] == "UsefulSensors/moonshine-tiny"
     origin = "The encoder is that of UsefulSensors/moonshine-tiny (MIT, English), by way of the "
     assert origin + "package moonshine-voice 0.1.0." in rendered(body)
+    assert "speech_intent" not in body  # which a Moonshine's classifier cannot be loaded without
+    config = {"model_type": "moonshine", "label2id": {"on": 0}}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    assert "\nimport speech_intent " in cards.model_card(folder, "user/name")
     other = write_model(tmp_path, results(encoder="small"))
     assert "moonshine" not in cards.model_card(other, "user/name")
 

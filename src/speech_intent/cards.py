@@ -32,12 +32,13 @@ FACTS = (  # of metrics.json
     "steps",
     "inverse_regularisation",
 )
-MOONSHINE = "moonshine"  # the bundled encoder that somebody else trained
+MOONSHINE = "moonshine"  # the bundled encoder that somebody else trained, and its model type
 MOONSHINE_HUB = "UsefulSensors/moonshine-tiny"
 MOONSHINE_ORIGIN = (
     f"The encoder is that of {MOONSHINE_HUB} (MIT, English), by way of the package moonshine-voice "
     "0.1.0. What it was trained on is not published in full."
 )
+OUR_IMPORT = "import speech_intent  # the package: transformers alone lacks this classifier\n"
 LOCALE = re.compile(r"([a-z]{2})(-[A-Z]{2})?")  # en, en-US
 
 
@@ -111,6 +112,7 @@ def model_card(
         metadata=_metadata(title, config["model_type"], results, terms),
         title=escape_markdown(title),
         labels=", ".join(escape_markdown(label) for label in config["label2id"]),
+        imports=OUR_IMPORT if config["model_type"] == MOONSHINE else "",
         name=json.dumps(name, ensure_ascii=False),
         figures=_figures(folder, results),
         note=escape_markdown(results.get("note", "")),
