@@ -29,13 +29,13 @@ from pathlib import Path  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import soundfile  # noqa: E402
-from tiny import LAYER_NORM, TINY, WHISPER  # noqa: E402
+from tiny import LAYER_NORM, MOONSHINE, TINY, WHISPER  # noqa: E402
 
 RATE = 16_000  # Hz
 # Intent: Hz, in the order of the ids. No multiple of 50 Hz: phases differ from frame to frame.
 TONES = {"hear_high": 3171, "hear_low": 213, "hear_middle": 787, "hear_upper": 1613}
 
-FAMILIES = ["wav2vec2_group", "wav2vec2_layer", "wavlm", "hubert", "whisper"]
+FAMILIES = ["wav2vec2_group", "wav2vec2_layer", "wavlm", "hubert", "whisper", "moonshine"]
 
 
 @pytest.fixture(scope="session")
@@ -98,18 +98,25 @@ def encoders(tmp_path_factory) -> dict[str, Path]:
     import torch
     import transformers as t
 
+    from speech_intent.moonshine import MoonshineForAudioClassification
+
     models = {
         "wav2vec2_group": (t.Wav2Vec2Model, t.Wav2Vec2Config(**TINY)),
         "wav2vec2_layer": (t.Wav2Vec2Model, t.Wav2Vec2Config(**TINY | LAYER_NORM)),
         "wavlm": (t.WavLMModel, t.WavLMConfig(**TINY | LAYER_NORM)),
         "hubert": (t.HubertModel, t.HubertConfig(**TINY | LAYER_NORM)),
         "whisper": (t.WhisperModel, t.WhisperConfig(**WHISPER)),
+        "moonshine": (MoonshineForAudioClassification, t.MoonshineConfig(**MOONSHINE)),
     }
     root = tmp_path_factory.mktemp("encoders")
     for name, (kind, config) in models.items():
         torch.manual_seed(0)  # before the weights are made: the order of the tests decides nothing
-        kind(config).save_pretrained(root / name)
-        extractor = t.Wav2Vec2FeatureExtractor(return_attention_mask=name != "wav2vec2_group")
+        model = kind(config)
+        weights = {key: w for key, w in model.state_dict().items() if "classifier" not in key}
+        model.save_pretrained(root / name, state_dict=weights)
+        extractor = t.Wav2Vec2FeatureExtractor(
+            do_normalize=name != "moonshine", return_attention_mask=name != "wav2vec2_group"
+        )
         if name == "whisper":
             extractor = t.WhisperFeatureExtractor(16, chunk_length=2)
         extractor.save_pretrained(root / name)
@@ -120,6 +127,12 @@ def encoders(tmp_path_factory) -> dict[str, Path]:
 def encoder(request, encoders) -> Path:
     """Each of the tiny encoders in turn."""
     return encoders[request.param]
+
+
+def head_layers(network) -> list:
+    """Give a classifier's layers above the encoder: a projector where it has one, a classifier."""
+    names = ("projector", "classifier")
+    return [getattr(network, name) for name in names if hasattr(network, name)]
 
 
 QUICK = {

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from conftest import head_layers
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForAudioClassification
 
 from speech_intent import features
@@ -21,8 +22,8 @@ def classifier(encoder):
     """A classifier with a random head on each encoder family."""
     torch.manual_seed(0)
     model = AutoModelForAudioClassification.from_pretrained(encoder, num_labels=5)
-    for weights in (model.projector.weight, model.classifier.weight):
-        torch.nn.init.normal_(weights, std=0.5)  # so that logits differ visibly from clip to clip
+    for layer in head_layers(model):
+        torch.nn.init.normal_(layer.weight, std=0.5)  # so that logits differ visibly from clip to clip
     return TorchModel(model, AutoFeatureExtractor.from_pretrained(encoder))
 
 
@@ -34,6 +35,7 @@ def classifier(encoder):
         ("wavlm", "mask"),
         ("hubert", "mask"),
         ("whisper", "fixed"),
+        ("moonshine", "mask"),
     ],
 )
 def test_the_padding_rule_follows_the_family(encoders, family, rule):

@@ -50,10 +50,30 @@ def test_the_head_of_another_task_is_replaced(model_folder):
     assert list(classifier.model.config.id2label.values()) == LABELS
 
 
-def test_the_small_random_encoder_has_at_most_6_million_parameters():
-    classifier = model.build_model("random", [f"intent {i}" for i in range(9)])
-    assert 1e6 < classifier.model.num_parameters() <= 6e6
+@pytest.mark.parametrize(
+    ("name", "kind", "parameters", "pretrained"),
+    [
+        ("moonshine", "MoonshineForAudioClassification", 7.7e6, True),
+        ("small", "Wav2Vec2ForSequenceClassification", 3.0e6, True),
+        ("random", "MoonshineForAudioClassification", 7.7e6, False),
+    ],
+)
+def test_an_encoder_that_comes_along_has_a_name(name, kind, parameters, pretrained):
+    classifier = model.build_model(name, LABELS)
+    assert type(classifier.model).__name__ == kind
+    assert classifier.model.num_parameters() == pytest.approx(parameters, rel=0.03)
+    assert classifier.pretrained is pretrained
+    assert classifier.is_moonshine is kind.startswith("Moonshine")
     assert classifier.extractor.sampling_rate == 16_000
+
+
+def test_random_weights_are_those_of_no_file():
+    weights = [
+        model.build_model(name, LABELS).model.model.encoder.layers[0].mlp.fc1.weight
+        for name in ("moonshine", "random", "moonshine")
+    ]
+    assert torch.equal(weights[0], weights[2])
+    assert not torch.isclose(weights[0], weights[1]).float().mean() > 0.1
 
 
 def test_the_seed_decides_the_random_weights(encoders):
@@ -88,14 +108,17 @@ def test_freezing_the_encoder_leaves_the_head(encoder):
     assert trainable(classifier) == set(filter(is_head, weights(classifier))) != set()
 
 
-@pytest.mark.parametrize("family", ["wav2vec2_group", "wav2vec2_layer", "wavlm", "hubert"])
+@pytest.mark.parametrize(
+    "family", ["wav2vec2_group", "wav2vec2_layer", "wavlm", "hubert", "moonshine"]
+)
 def test_freezing_features_freezes_the_convolutions_alone(encoders, family):
     classifier = model.build_model(encoders[family], LABELS)
     assert model.freeze(classifier, "features") == "features"
     frozen = set(weights(classifier)) - trainable(classifier)
-    assert (
-        frozen == {name for name in weights(classifier) if ".feature_extractor." in name} != set()
-    )
+    parts = (".feature_extractor.", ".encoder.conv", ".encoder.groupnorm.")
+    if family != "moonshine":
+        parts = parts[:1]  # WavLM's encoder has other convolutions
+    assert frozen == {name for name in weights(classifier) if any(map(name.count, parts))} != set()
 
 
 def test_auto_freezes_the_convolutions_of_pretrained_encoders_only(encoders):

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 import transformers
-from conftest import RATE, TONES
+from conftest import RATE, TONES, head_layers
 from tiny import TINY
 
 from speech_intent import IntentClassifier, ModelError, features, onnx_export
@@ -44,8 +44,8 @@ def read_record(folder: Path) -> dict:
 
 def test_every_family_gives_the_scores_of_torch(encoder, tmp_path, tone):
     new = build_model(encoder, LABELS)
-    for weights in (new.model.projector.weight, new.model.classifier.weight):
-        torch.nn.init.normal_(weights, std=0.2)  # so that scores differ visibly from clip to clip
+    for layer in head_layers(new.model):
+        torch.nn.init.normal_(layer.weight, std=0.2)  # so that scores differ visibly from clip to clip
     new.model.save_pretrained(tmp_path)
     new.extractor.save_pretrained(tmp_path)
     record = onnx_export.export(tmp_path)

@@ -70,7 +70,7 @@ def test_clips_of_similar_length_go_together_where_the_encoder_stands_no_padding
 def test_metric_and_patience_reach_the_trainer(tmp_path, tables, encoders, numbers):
     classifier = model.build_model(encoders["wav2vec2_layer"], ["a", "b", "c", "d"])
     numbers = numbers(metric="f1_weighted", patience=5)
-    trainer = trainer.build_trainer(classifier, tables, numbers, tmp_path)
+    trainer = trainer_module.build_trainer(classifier, tables, numbers, tmp_path)
     callbacks = {
         type(callback).__name__: callback for callback in trainer.callback_handler.callbacks
     }
@@ -118,7 +118,7 @@ def test_accumulated_batches_give_the_loss_and_the_gradient_of_one_big_batch(
         encoder = encoders["wav2vec2_layer"]
         classifier = model.build_model(encoder, ["a", "b", "c", "d"], spec_augment=False)
         set_seed(0)
-        trainer = trainer.build_trainer(classifier, tables, given, tmp_path / str(batch))
+        trainer = trainer_module.build_trainer(classifier, tables, given, tmp_path / str(batch))
         trainer.train()
         assert trainer.state.global_step == 1
         logs.append(next(entry for entry in trainer.state.log_history if "loss" in entry))
@@ -130,7 +130,7 @@ def test_validation_clips_are_neither_cropped_at_random_nor_augmented_nor_padded
     tmp_path, tables, encoders, numbers
 ):
     classifier = model.build_model(encoders["wav2vec2_group"], ["a", "b", "c", "d"])
-    trainer = trainer.build_trainer(classifier, tables, numbers(augment=True), tmp_path)
+    trainer = trainer_module.build_trainer(classifier, tables, numbers(augment=True), tmp_path)
     assert trainer.data_collator.training
     assert trainer.data_collator.augment
     batches = trainer.get_eval_dataloader()
@@ -253,7 +253,7 @@ def test_the_best_weights_come_back_although_later_ones_are_worse(
     tmp_path, tables, encoders, numbers
 ):
     classifier = model.build_model(encoders["wav2vec2_layer"], ["a", "b", "c", "d"])
-    trainer = trainer.build_trainer(classifier, tables, numbers(epochs=4), tmp_path)
+    trainer = trainer_module.build_trainer(classifier, tables, numbers(epochs=4), tmp_path)
     head = classifier.model.classifier
     scores = iter([0.1, 0.9, 0.3, 0.2])
     weights = []

@@ -33,3 +33,12 @@ WHISPER = {
     "max_source_positions": 100,  # two frames of 10 ms each
     "classifier_proj_size": 32,
 }
+MOONSHINE = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "encoder_num_hidden_layers": 2,
+    "encoder_num_attention_heads": 2,
+    "decoder_num_hidden_layers": 1,
+    "decoder_num_attention_heads": 2,
+    "mask_time_length": 4,
+}
