@@ -14,7 +14,6 @@ from scipy.special import softmax
 from . import evaluation, features, hub_models
 from .data import load_data
 from .errors import ModelError
-from .model import LARGE
 from .model_files import INT8, NEEDED, ONNX, RECORD, weights_digest
 from .onnx_graph import quantise, store_halves, write_onnx
 from .onnx_model import OnnxModel, reduced_precisions
@@ -184,17 +183,14 @@ def choose_precision(
 ) -> Choice:
     """Measure what reduced precisions cost, the fastest first, up to the first that is cheap.
 
-    8 bits are for large models alone: others are no faster in them. Of the smallest the cost is
-    measured, and float32 is the answer.
+    Of a small model the cost is measured, and float32 is the answer.
     """
+    quantise(scratch / PLAIN, scratch / INT8)
+    store_halves(scratch / INT8, scratch / INT8)
     costs = []
     for precision in reduced_precisions():
         if not precision.startswith("int8"):
             (scratch / INT8).unlink(missing_ok=True)  # else it would be the one to answer
-        elif n_parameters >= LARGE:
-            quantise(scratch / PLAIN, scratch / INT8)
-        else:
-            continue
         form = load_form(scratch, precision, probe)
         cost: dict[str, Any] = {"precision": precision, "difference": form.difference}
         if trial is not None:
