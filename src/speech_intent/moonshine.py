@@ -1,9 +1,9 @@
 """Moonshine's encoder with a classification head: a model that transformers treats as any other.
 
 Moonshine (Jeffries et al. 2024, arXiv:2410.15608) recognises speech. transformers has its encoder,
-but no classifier: importing this module registers one with the Auto classes. Unlike there, padding
-changes no frame, so that a clip has the same scores alone and in a batch, and the older ONNX
-exporter can write every operation.
+but no classifier: `registration` adds this one to the Auto classes. Unlike there, padding changes
+no frame, so that a clip has the same scores alone and in a batch, and the older ONNX exporter can
+write every operation.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import AutoModelForAudioClassification, MoonshineConfig
+from transformers import MoonshineConfig
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.models.moonshine.modeling_moonshine import (
     MoonshineAttention,
@@ -218,8 +218,3 @@ class MoonshineForAudioClassification(MoonshinePreTrainedModel):
         logits = self.classifier(statistics(hidden, frame_mask))
         loss = None if labels is None else F.cross_entropy(logits, labels)
         return SequenceClassifierOutput(loss=loss, logits=logits)
-
-
-AutoModelForAudioClassification.register(
-    MoonshineConfig, MoonshineForAudioClassification, exist_ok=True
-)
