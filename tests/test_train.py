@@ -21,9 +21,10 @@ def read(*arguments) -> train.Command:
 # What the arguments mean
 
 
-def test_without_options_the_bundled_data_train_the_small_encoder():
+def test_without_options_the_bundled_data_train_moonshine():
     command = read()
     assert command.recipes == [RECIPES["bundled"]]
+    assert command.recipes[0].encoder == "moonshine"
     assert str(command.args.output_dir) == "out"
     assert not command.args.resume
 
