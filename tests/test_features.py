@@ -22,8 +22,8 @@ def classifier(encoder):
     """A classifier with a random head on each encoder family."""
     torch.manual_seed(0)
     model = AutoModelForAudioClassification.from_pretrained(encoder, num_labels=5)
-    for layer in head_layers(model):
-        torch.nn.init.normal_(layer.weight, std=0.5)  # so that logits differ visibly from clip to clip
+    for layer in head_layers(model):  # so that logits differ visibly from clip to clip
+        torch.nn.init.normal_(layer.weight, std=0.5)
     return TorchModel(model, AutoFeatureExtractor.from_pretrained(encoder))
 
 

@@ -44,8 +44,8 @@ def read_record(folder: Path) -> dict:
 
 def test_every_family_gives_the_scores_of_torch(encoder, tmp_path, tone):
     new = build_model(encoder, LABELS)
-    for layer in head_layers(new.model):
-        torch.nn.init.normal_(layer.weight, std=0.2)  # so that scores differ visibly from clip to clip
+    for layer in head_layers(new.model):  # so that scores differ visibly from clip to clip
+        torch.nn.init.normal_(layer.weight, std=0.2)
     new.model.save_pretrained(tmp_path)
     new.extractor.save_pretrained(tmp_path)
     record = onnx_export.export(tmp_path)
