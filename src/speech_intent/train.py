@@ -40,8 +40,8 @@ def make_parser() -> "HfArgumentParser":
     parser.add_argument(
         "--encoder",
         nargs="+",
-        help="folder or Hub id; 'moonshine' (the recipe's default) or 'small' (a Wav2Vec2), both in "
-        "models/ and English: for other languages take a multilingual one, such as "
+        help="folder or Hub id; 'moonshine' (the recipe's default) or 'small' (a Wav2Vec2), both "
+        "in models/ and English: for other languages take a multilingual one, such as "
         "facebook/wav2vec2-xls-r-300m; 'random' (not pretrained); several are compared",
     )
     parser.add_argument(
