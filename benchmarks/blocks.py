@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 END = "<!-- end -->"
+UNMEASURED = "not measured"
 
 
 def pattern(name: str) -> re.Pattern[str]:

@@ -15,13 +15,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from blocks import table, write_block
+import transcribe_table
+from blocks import UNMEASURED, table, write_block
 
 from speech_intent.paths import MOONSHINE, ROOT, SHIPPED
 
 RESULTS = ROOT / "benchmarks" / "results"
 FIGURES = "figures: benchmarks/tables.py"
 EVALUATION = "evaluation: benchmarks/tables.py"
+TRANSCRIBED = "transcribed first: benchmarks/tables.py"
 FIGURE_FILES = (ROOT / "README.md", MOONSHINE / "README.md")
 EVALUATION_FILE = ROOT / "docs" / "evaluation.md"
 FINE_TUNED = "Moonshine, fine-tuned"  # classifiers
@@ -31,7 +33,6 @@ RANDOM = "random weights"
 SVM = "MFCC + SVM"
 BESIDE = (RANDOM, SVM)  # in the first table
 FEW = 12  # training clips an intent
-UNMEASURED = "not measured"
 REJECTED = ("intents left out", "noise", "chords", "knocks")
 COVERED = ("accuracy", "f1_macro", "f1_weighted", "precision_macro")
 MANY = 200  # clips of a simulated test from which on coverage is reported
@@ -334,12 +335,19 @@ def coverage(result: Result) -> list[str]:
     ]
 
 
+def transcribed_first() -> str:
+    """Write what benchmarks/transcribe_first.py measured."""
+    results = {task: load(f"transcribe-first-{task}") for task in transcribe_table.NAMES}
+    return "\n".join(transcribe_table.lines(results)) + "\n"
+
+
 def blocks() -> list[tuple[Path, str, str]]:
     """List what this program writes: file, name of the block, content."""
     first = figures()
     return [
         *((path, FIGURES, first) for path in FIGURE_FILES),
         (EVALUATION_FILE, EVALUATION, evaluation()),
+        (EVALUATION_FILE, TRANSCRIBED, transcribed_first()),
     ]
 
 

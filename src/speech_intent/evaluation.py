@@ -72,7 +72,7 @@ def evaluate_model(
     `robustness.csv`: accuracy under each of `conditions`. Returns the contents of metrics.json.
     Raises `ModelError` for intents that the model does not know.
     """
-    _check_intents(classifier, table)
+    check_intents(classifier, table)
     output_dir = Path(output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
     predictions = predict_table(classifier, table)
@@ -84,7 +84,8 @@ def evaluate_model(
     return write_results(predictions, classifier.labels, output_dir, record, by_condition)
 
 
-def _check_intents(classifier: IntentClassifier, table: "Dataset") -> None:
+def check_intents(classifier: IntentClassifier, table: "Dataset") -> None:
+    """Raise `ModelError` for a table with intents that the model does not know."""
     names = table.features["label"].names
     spoken = {names[label] for label in table["label"]}
     unknown = sorted(spoken - set(classifier.labels))
