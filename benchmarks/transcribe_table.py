@@ -6,9 +6,9 @@ from typing import Any
 from blocks import UNMEASURED, table
 
 NAMES = {
-    "bundled": "bundled requests: new voices, new wordings",
+    "bundled": "bundled requests (synthetic): new voices, new wordings",
     "digits": "spoken digits (people), one speaker held out in turn",
-    "commands": "spoken commands (people) left out of pretraining",
+    "commands": "spoken commands (people), five folds",
 }
 SIDES = ("ours", "transcribed")
 HEADER = (
