@@ -367,6 +367,11 @@ def test_equal_models_stand_in_the_order_of_their_names(scored):
     assert table.loc["b", ["only_best", "only_this", "p"]].tolist() == [1, 1, 1.0]
 
 
+def test_one_model_alone_is_compared_with_none(scored):
+    table = evaluation.compare_models({"a": scored("a", "-++")})
+    assert table.loc["a", ["only_best", "only_this", "p"]].isna().all()
+
+
 def test_models_that_answered_other_clips_are_not_compared(scored):
     folders = {"first": scored("first", "+++"), "second": scored("second", "++++")}
     with pytest.raises(UserError) as refusal:

@@ -198,8 +198,9 @@ def test_encoders_are_compared_in_one_table(tmp_path, recipe, encoders, monkeypa
         name = output_dir.name
         assert recipe.encoder == str(encoders[name])
         output_dir.mkdir(parents=True)
-        row = dict.fromkeys(experiment.COMPARED, 1)
-        return row | {"accuracy": scores[name], "train_seconds": 2.0, "left": "out"}
+        row = dict.fromkeys(experiment.COMPARED[1:], 1)
+        row |= {"accuracy": scores[name], "train_seconds": 2.0, "left": "out"}
+        return row | {"best_validation": {"f1_macro": scores[name] / 2}}
 
     monkeypatch.setattr(experiment, "run", run)
     recipes = [recipe(encoder=encoders[name]) for name in scores]
@@ -208,8 +209,24 @@ def test_encoders_are_compared_in_one_table(tmp_path, recipe, encoders, monkeypa
     assert table["accuracy"].to_dict() == {
         str(encoders[name]): score for name, score in scores.items()
     }
+    assert table["validation"].tolist() == [0.25, 0.375]
     written = pd.read_csv(tmp_path / "comparison.csv", index_col="encoder")
     assert written["accuracy"].to_dict() == table["accuracy"].to_dict()
+
+
+def test_the_run_that_validation_prefers_is_kept_and_the_others_stay(tmp_path):
+    for name in ("small", "moonshine", "base"):
+        (tmp_path / name / "model").mkdir(parents=True)
+        (tmp_path / name / "metrics.json").write_text(name)
+        (tmp_path / name / "model" / "config.json").write_text(name)
+    table = pd.DataFrame(
+        {"validation": [0.5, 0.75, 0.75], "accuracy": [0.9, 0.5, 0.4]},  # which has no say
+        index=["small", "moonshine", "facebook/base"],
+    )
+    assert experiment.keep_best(table, tmp_path) == "moonshine"
+    for name in ("metrics.json", "model/config.json"):
+        assert (tmp_path / name).read_text() == "moonshine"
+        assert (tmp_path / "small" / name).read_text() == "small"
 
 
 def test_each_encoder_has_a_folder_of_its_own():
@@ -221,4 +238,8 @@ def test_each_encoder_has_a_folder_of_its_own():
     assert experiment.encoder_folders(["ann/base", "ben/base"]) == {
         "ann/base": "ann--base",
         "ben/base": "ben--base",
+    }
+    assert experiment.encoder_folders(["small", "runs/a/model"]) == {
+        "small": "small",
+        "runs/a/model": "runs--a--model",
     }

@@ -175,9 +175,13 @@ def test_notebooks_run_in_order_on_a_folder_of_ones_own(tmp_path, write_folder, 
     link = next(url for text in texts(first) for url in re.findall(r'<source src="([^"]+)"', text))
     assert not link.startswith("/") and "%20" in link and (FOLDER / unquote(link)).is_file()
 
-    second = execute(NAMES[1], data=data, epochs=1, output_dir=str(run))
+    epochs = {"small": 1, "moonshine": 1}
+    second = execute(NAMES[1], data=data, epochs=epochs, output_dir=str(run))
     assert pictures(second) == 2
     assert {path.name for path in run.iterdir()} >= {
+        "small",
+        "moonshine",
+        "comparison.csv",
         "model",
         "metrics.json",
         "predictions.csv",

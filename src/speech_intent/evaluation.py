@@ -211,7 +211,8 @@ def compare_models(folders: Mapping[str, Path]) -> pd.DataFrame:
     for name in others:
         test = mcnemar(is_correct[best], is_correct[name])
         tests[name] = {"only_best": test.only_first, "only_this": test.only_second, "p": test.p}
-    return counts.join(pd.DataFrame.from_dict(tests, orient="index"))
+    columns = ["only_best", "only_this", "p"]
+    return counts.join(pd.DataFrame.from_dict(tests, orient="index", columns=columns))
 
 
 def _check_same_clips(answers: Mapping[str, pd.DataFrame]) -> None:

@@ -13,6 +13,7 @@ from .predict import IntentClassifier
 from .recipes import Recipe
 
 COMPARED = (
+    "validation",  # the best score there, by the numbers' metric
     "n",
     "correct",
     "accuracy",
@@ -75,10 +76,11 @@ def compare_encoders(
     main one.
     """
     folders = encoder_folders([recipe.encoder for recipe in recipes])
-    results = {
-        recipe.encoder: run(recipe, output_dir / folders[recipe.encoder], resume)
-        for recipe in recipes
-    }
+    results = {}
+    for recipe in recipes:
+        result = run(recipe, output_dir / folders[recipe.encoder], resume)
+        validation = result.get("best_validation", {}).get(recipe.numbers.metric)
+        results[recipe.encoder] = {"validation": validation, **result}
     if not training.is_main_process():
         return None
     table = pd.DataFrame.from_dict(results, orient="index")[list(COMPARED)]
@@ -87,10 +89,24 @@ def compare_encoders(
     return table
 
 
+def keep_best(table: pd.DataFrame, output_dir: Path) -> str:
+    """Copy the run that validation prefers from its own folder into `output_dir` itself.
+
+    `table` is that of `compare_encoders`. Gives the encoder; of equals it is the first.
+    """
+    best = str(table["validation"].idxmax())
+    folders = encoder_folders(list(table.index))
+    shutil.copytree(output_dir / folders[best], output_dir, dirs_exist_ok=True)
+    return best
+
+
 def encoder_folders(encoders: list[str]) -> dict[str, str]:
-    """Name a folder for each encoder: the last part of its name where that tells it apart."""
+    """Name a folder for each encoder: the last part of its name where that tells it apart.
+
+    None is called "model", as in a run's folder the model is.
+    """
     last = {encoder: file_stem(Path(encoder).name) for encoder in encoders}
-    stems = list(last.values())
+    stems = [*last.values(), "model"]
     return {
         encoder: stem if stems.count(stem) == 1 else file_stem(encoder)
         for encoder, stem in last.items()
