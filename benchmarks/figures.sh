@@ -24,6 +24,12 @@ people() { # NAME, then options
   cp "$runs/$name/results.json" "$results/$name.json"
 }
 
+once() { # NAME, then the module that leaves a metrics.json, and its options
+  name=$1
+  shift
+  [ -e "$runs/$name/metrics.json" ] || python -m "$@" --output-dir "$runs/$name"
+}
+
 people digits-moonshine --data "$1" --protocol leave-one-speaker-out --epochs 6
 people commands-moonshine --data "$2" --protocol kfold --epochs 3
 people digits-moonshine-frozen --data "$1" --protocol leave-one-speaker-out --freeze encoder
@@ -32,10 +38,10 @@ curve moonshine --clips 12 --draws 5
 curve moonshine --clips 25 50 0
 curve random --clips 12 --draws 5
 curve random --clips 0
-python -m speech_intent.train --data bundled --encoder small --output-dir $runs/bundled-small
+once bundled-small speech_intent.train --data bundled --encoder small --resume
 cp $runs/bundled-small/metrics.json $results/bundled-small.json
 python benchmarks/bundled_svm.py --output $results/bundled-svm.json
-python -m speech_intent.evaluate --model models/moonshine-tiny-scooter --robustness --output-dir $runs/scooter
+once scooter speech_intent.evaluate --model models/moonshine-tiny-scooter --robustness
 cp $runs/scooter/robustness.csv $results/robustness.csv
 python benchmarks/out_of_scope.py --output-dir $runs/out-of-scope
 cp $runs/out-of-scope/results.json $results/out-of-scope.json
