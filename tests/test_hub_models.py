@@ -14,8 +14,9 @@ import huggingface_hub.constants
 import pytest
 import safetensors.torch
 import torch
+import transformers
 
-from speech_intent import IntentClassifier, hub_models
+from speech_intent import IntentClassifier, hub_models, model, train
 from speech_intent.errors import HubUnreachable, ModelError
 
 ID = "someone/some-model"
@@ -171,6 +172,68 @@ class Opens:
 
     def __reduce__(self):
         return (open, (str(self.path), "w"))
+
+
+# Moonshine's speech recognisers, as encoders
+
+MOONSHINES = {  # what their config.json says of the architecture; base has more layers
+    "moonshine-tiny": {"hidden_size": 288, "intermediate_size": 1152, "partial_rotary_factor": 0.9},
+    "moonshine-base": {
+        "hidden_size": 416,
+        "intermediate_size": 1664,
+        "partial_rotary_factor": 0.62,
+        "encoder_num_hidden_layers": 2,
+    },
+}
+
+
+def write_recogniser(folder: Path, sizes: dict) -> dict[str, torch.Tensor]:
+    """Write a recogniser with random weights as those of the Hub are; give the weights."""
+    torch.manual_seed(0)
+    config = transformers.MoonshineConfig(
+        **sizes, vocab_size=500, decoder_num_hidden_layers=1, pad_head_dim_to_multiple_of=8
+    )
+    network = transformers.MoonshineForConditionalGeneration(config)
+    network.save_pretrained(folder)
+    transformers.Wav2Vec2FeatureExtractor(do_normalize=False).save_pretrained(folder)
+    written = json.loads((folder / "config.json").read_text())
+    del written["rope_parameters"]  # of transformers 5; theirs are older
+    older = {"rope_theta": 10_000.0, "rope_scaling": None} | sizes
+    (folder / "config.json").write_text(json.dumps(written | older))
+    return network.state_dict()
+
+
+@pytest.mark.parametrize("name", MOONSHINES)
+def test_the_encoder_of_a_recogniser_is_fine_tuned(hub, tone_folder, tmp_path, capfd, caplog, name):
+    """Its decoder is passed over, and nobody is told of it."""
+    expected = write_recogniser(tmp_path / "recogniser", MOONSHINES[name])
+    assert any(key.startswith("model.decoder.") for key in expected)
+    hub_client.upload(f"UsefulSensors/{name}", tmp_path / "recogniser")
+    capfd.readouterr()
+    options = ["--data", tone_folder, "--encoder", f"UsefulSensors/{name}", "--freeze", "encoder"]
+    assert train.main([*map(str, options), "--output-dir", str(tmp_path / "run")]) == 0
+    assert caplog.messages == []
+    said = "".join(capfd.readouterr()).lower()
+    assert "decoder" not in said
+    assert "missing" not in said
+    assert "warn" not in said
+    weights = safetensors.torch.load_file(tmp_path / "run" / "model" / "model.safetensors")
+    new = {key for key in weights if key not in expected}
+    assert new == {"classifier.weight", "classifier.bias"}
+    for key in weights.keys() - new:
+        torch.testing.assert_close(weights[key], expected[key], atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("name", MOONSHINES)
+def test_the_encoder_of_a_recogniser_gives_its_hidden_states(tmp_path, name):
+    write_recogniser(tmp_path, MOONSHINES[name])
+    recogniser = transformers.MoonshineForConditionalGeneration.from_pretrained(tmp_path)
+    encoder = model.build_model(tmp_path, ["a", "b"]).model.eval()
+    values = 0.1 * torch.randn(1, 16_000, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        theirs = recogniser.eval().model.encoder(values).last_hidden_state
+        ours = encoder.model.encoder(*encoder.frames(values))
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
 
 
 # A local folder
