@@ -227,6 +227,9 @@ def test_the_encoder_of_a_recogniser_is_fine_tuned(hub, tone_folder, tmp_path, c
 @pytest.mark.parametrize("name", MOONSHINES)
 def test_the_encoder_of_a_recogniser_gives_its_hidden_states(tmp_path, name):
     write_recogniser(tmp_path, MOONSHINES[name])
+    kind = transformers.AutoModelForAudioClassification
+    _, report = kind.from_pretrained(tmp_path, output_loading_info=True)
+    assert not report["unexpected_keys"]
     recogniser = transformers.MoonshineForConditionalGeneration.from_pretrained(tmp_path)
     encoder = model.build_model(tmp_path, ["a", "b"]).model.eval()
     values = 0.1 * torch.randn(1, 16_000, generator=torch.Generator().manual_seed(0))

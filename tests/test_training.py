@@ -10,9 +10,10 @@ from conftest import TONES
 from sklearn.metrics import f1_score
 from transformers import AutoConfig, AutoModelForAudioClassification
 
-from speech_intent import audio, calibration, data, model, training
+from speech_intent import audio, calibration, data, frozen_head, model, training
 from speech_intent.predict import IntentClassifier
 from speech_intent.recipes import Hyperparameters
+from speech_intent.trainer import build_trainer
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +172,39 @@ def test_neither_seed_nor_epochs_move_a_head_on_a_frozen_encoder(tmp_path, table
         weights.append((record["inverse_regularisation"], classifier.projector.weight))
     assert weights[0][0] == weights[1][0]
     torch.testing.assert_close(weights[0][1], weights[1][1])
+
+
+def head_after_no_step(recipe, tables, folder, **changed) -> torch.Tensor:
+    """Fine-tune without moving anything: the weights of the head that training began with."""
+    still = recipe(learning_rate=1e-12, epochs=1, **changed)
+    training.fine_tune(still, tables, folder)
+    classifier = AutoModelForAudioClassification.from_pretrained(folder / "model")
+    return classifier.classifier.weight.detach() * classifier.config.calibration_temperature
+
+
+@pytest.mark.parametrize(
+    ("name", "family", "fitted"),
+    [("moonshine", "moonshine", True), ("random", "moonshine", False), ("small", "hubert", False)],
+)
+def test_a_pretrained_moonshine_starts_from_a_head_that_fits(
+    tmp_path, tables, recipe, encoders, monkeypatch, name, family, fitted
+):
+    monkeypatch.setitem(model.BUNDLED_ENCODERS, name, encoders[family])
+    weight = head_after_no_step(recipe, tables, tmp_path, encoder=name)
+    start = model.build_model(name, tables["train"].features["label"].names, spec_augment=False)
+    if fitted:
+        frozen_head.train(start, tables, recipe().numbers)
+    torch.testing.assert_close(weight, start.model.classifier.weight, atol=1e-4, rtol=1e-3)
+
+
+def test_a_moonshine_that_goes_on_keeps_the_head_that_it_has(
+    tmp_path, tables, recipe, numbers, encoders, monkeypatch
+):
+    classifier = model.build_model(encoders["moonshine"], ["a", "b", "c", "d"])
+    build_trainer(classifier, tables, numbers(epochs=1), tmp_path / "checkpoints").train()
+    monkeypatch.setattr(frozen_head, "train", lambda *_: pytest.fail("a new head"))
+    given = recipe(encoder=encoders["moonshine"], epochs=2)
+    assert training.fine_tune(given, tables, tmp_path, resume=True)["epochs"] == 2.0
 
 
 def test_the_best_checkpoint_by_the_validation_metric_is_kept(run_folder, tables):
