@@ -8,16 +8,16 @@ import torch
 from . import signals
 
 NEARLY_CLEAN_SHARE = 0.18  # of clips: another speed and level alone
-ROOM_SHARE = 0.6  # this and what follows: of the others
-NOISE_SHARE = 0.65
+ROOM_SHARE = 0.7  # this and what follows: of the others
+NOISE_SHARE = 0.8
 MICROPHONE_SHARE = 0.8
 NARROW_SHARE = 0.3  # of microphones
 LINE_SHARE = 0.2
 
 SPEED = (0.87, 1.15)
-DECAY = (0.05, 0.6)  # seconds in which a room's echoes fall by 60 dB
-DIRECT = (-6.0, 12.0)  # dB, direct sound to echoes
-SNR = (0.0, 25.0)  # dB
+DECAY = (0.1, 0.8)  # seconds in which a room's echoes fall by 60 dB
+DIRECT = (-6.0, 9.0)  # dB, direct sound to echoes
+SNR = (-3.0, 20.0)  # dB
 COLOUR = (0.0, 2.0)  # white to brown
 MICROPHONE_GAIN = 5.0  # dB, standard deviation
 HIGHEST = (3_400.0, 5_000.0)  # Hz, of a narrow microphone
@@ -71,7 +71,7 @@ def _noise(
     n_samples: int, sampling_rate: int, others: Sequence[np.ndarray], rng: np.random.Generator
 ) -> np.ndarray:
     """Draw one of coloured noise, music and, where there are voices, babble: (n_samples,)."""
-    kinds = ["coloured", "music"]
+    kinds = ["coloured", "coloured", "music"]
     if len(others) >= signals.MIN_VOICES:
         kinds.append("babble")
     kind = kinds[rng.integers(len(kinds))]
@@ -79,7 +79,8 @@ def _noise(
         return signals.babble(others, n_samples, rng)
     if kind == "music":
         return signals.music(n_samples, sampling_rate, rng)
-    return signals.coloured_noise(n_samples, sampling_rate, rng.uniform(*COLOUR), rng)
+    exponent = max(0.0, rng.uniform(-1.0, 2.0))
+    return signals.coloured_noise(n_samples, sampling_rate, exponent, rng)
 
 
 def _sent(waveform: np.ndarray, sampling_rate: int, rng: np.random.Generator) -> np.ndarray:
