@@ -18,11 +18,13 @@ SPEED = (0.87, 1.15)
 DECAY = (0.1, 0.8)  # seconds in which a room's echoes fall by 60 dB
 DIRECT = (-6.0, 9.0)  # dB, direct sound to echoes
 SNR = (-3.0, 20.0)  # dB
-COLOUR = (0.0, 2.0)  # white to brown
+COLOUR = (-1.0, 2.0)  # white (below 0) to brown
 MICROPHONE_GAIN = 5.0  # dB, standard deviation
 HIGHEST = (3_400.0, 5_000.0)  # Hz, of a narrow microphone
 OPUS_KILOBITS = (6.0, 8.0)  # more is hardly heard, and costs twice as long
 LEVEL = (-12.0, 6.0)  # dB
+
+NOISES = ("coloured", "coloured", "music", "babble")  # babble last: it needs voices
 
 # Shares of lines: Opus costs fifty times what G.711 does, MP3 twenty, and both are heard less.
 LINES = {"mu-law": 0.4, "A-law": 0.25, "GSM": 0.2, "MP3": 0.1, "Opus": 0.05}
@@ -71,15 +73,13 @@ def _noise(
     n_samples: int, sampling_rate: int, others: Sequence[np.ndarray], rng: np.random.Generator
 ) -> np.ndarray:
     """Draw one of coloured noise, music and, where there are voices, babble: (n_samples,)."""
-    kinds = ["coloured", "coloured", "music"]
-    if len(others) >= signals.MIN_VOICES:
-        kinds.append("babble")
+    kinds = NOISES if len(others) >= signals.MIN_VOICES else NOISES[:-1]
     kind = kinds[rng.integers(len(kinds))]
     if kind == "babble":
         return signals.babble(others, n_samples, rng)
     if kind == "music":
         return signals.music(n_samples, sampling_rate, rng)
-    exponent = max(0.0, rng.uniform(-1.0, 2.0))
+    exponent = max(0.0, rng.uniform(*COLOUR))
     return signals.coloured_noise(n_samples, sampling_rate, exponent, rng)
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -207,12 +208,8 @@ def compare_models(folders: Mapping[str, Path]) -> pd.DataFrame:
     counts = counts.sort_values("accuracy", ascending=False, kind="stable")
     is_correct = {name: table["intent"] == table["predicted"] for name, table in answers.items()}
     best, *others = counts.index
-    tests = {}
-    for name in others:
-        test = mcnemar(is_correct[best], is_correct[name])
-        tests[name] = {"only_best": test.only_first, "only_this": test.only_second, "p": test.p}
-    columns = ["only_best", "only_this", "p"]
-    return counts.join(pd.DataFrame.from_dict(tests, orient="index", columns=columns))
+    rows = [astuple(mcnemar(is_correct[best], is_correct[name])) for name in others]
+    return counts.join(pd.DataFrame(rows, others, ["only_best", "only_this", "p"]))
 
 
 def _check_same_clips(answers: Mapping[str, pd.DataFrame]) -> None:
