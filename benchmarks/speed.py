@@ -1,6 +1,6 @@
 """Time answers against transformers.pipeline, both sides in one run.
 
-    python benchmarks/speed.py            # everything: half an hour on 2 cores that do nothing else
+    python benchmarks/speed.py            # everything: ten minutes on 2 cores that do nothing else
     python benchmarks/speed.py --quick    # a few clips and repetitions, to see that it works
     python benchmarks/speed.py --table    # the tables again, from benchmarks/results/speed.json
 
@@ -73,9 +73,9 @@ class Clips:
 class Amount:
     """How much is measured."""
 
-    n_clips: int = 1000
+    n_clips: int = 300
     repeat: int = 20
-    runs: int = 9
+    runs: int = 5
     long_seconds: int = 3600
 
 
