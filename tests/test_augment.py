@@ -79,7 +79,7 @@ def test_lengths_are_those_of_the_speeds(wave):
     assert np.mean(speeds) == pytest.approx(1.01, abs=0.02)
 
 
-def test_about_one_clip_in_five_is_nearly_clean_and_more_than_half_have_a_room(wave, spy):
+def test_about_one_clip_in_five_is_nearly_clean_and_half_have_a_room(wave, spy):
     torch.manual_seed(0)
     n_clips = 2_000
     counts = dict.fromkeys(["clean", "room", "add_noise", "microphone", "line"], 0)
@@ -92,7 +92,7 @@ def test_about_one_clip_in_five_is_nearly_clean_and_more_than_half_have_a_room(w
         for name in ("room", "add_noise", "microphone"):
             counts[name] += name in names
     shares = {name: count / n_clips for name, count in counts.items()}
-    expected = {"clean": 0.19, "room": 0.57, "add_noise": 0.66, "microphone": 0.66, "line": 0.16}
+    expected = {"clean": 0.2, "room": 0.49, "add_noise": 0.53, "microphone": 0.66, "line": 0.16}
     assert shares == pytest.approx(expected, abs=0.035)
 
 
@@ -116,7 +116,7 @@ def test_rooms_noise_microphones_and_lines_differ_within_their_bounds(wave, spy)
     direct = [decibels for _, _, _, decibels in settings["room"]]
     snrs = [snr for _, snr in settings["add_noise"]]
     kilobits = [each for _, each in settings["opus"]]
-    for values, bounds in ((decays, (0.1, 0.8)), (direct, (-6, 9)), (snrs, (-3, 20))):
+    for values, bounds in ((decays, (0.05, 0.6)), (direct, (-6, 12)), (snrs, (0, 25))):
         low, high = bounds
         edge = 0.05 * (high - low)
         assert low <= min(values) < low + edge
@@ -148,7 +148,7 @@ def test_noise_is_as_strong_as_was_drawn(wave, voices, only):
     only("NOISE_SHARE")
     for _ in range(40):
         noise = augment.augment(wave, RATE, voices) - wave
-        assert -3.1 <= 10 * np.log10(power(wave) / power(noise)) <= 20.1
+        assert -0.1 <= 10 * np.log10(power(wave) / power(noise)) <= 25.1
 
 
 def test_all_kinds_of_noise_are_heard_and_babble_only_of_enough_voices(wave, voices, monkeypatch):

@@ -8,23 +8,23 @@ import torch
 from . import signals
 
 NEARLY_CLEAN_SHARE = 0.18  # of clips: another speed and level alone
-ROOM_SHARE = 0.7  # this and what follows: of the others
-NOISE_SHARE = 0.8
+ROOM_SHARE = 0.6  # this and what follows: of the others
+NOISE_SHARE = 0.65
 MICROPHONE_SHARE = 0.8
 NARROW_SHARE = 0.3  # of microphones
 LINE_SHARE = 0.2
 
 SPEED = (0.87, 1.15)
-DECAY = (0.1, 0.8)  # seconds in which a room's echoes fall by 60 dB
-DIRECT = (-6.0, 9.0)  # dB, direct sound to echoes
-SNR = (-3.0, 20.0)  # dB
-COLOUR = (-1.0, 2.0)  # white (below 0) to brown
+DECAY = (0.05, 0.6)  # seconds in which a room's echoes fall by 60 dB
+DIRECT = (-6.0, 12.0)  # dB, direct sound to echoes
+SNR = (0.0, 25.0)  # dB; 0 is as loud as the clip
+COLOUR = (0.0, 2.0)  # white to brown
 MICROPHONE_GAIN = 5.0  # dB, standard deviation
 HIGHEST = (3_400.0, 5_000.0)  # Hz, of a narrow microphone
 OPUS_KILOBITS = (6.0, 8.0)  # more is hardly heard, and costs twice as long
 LEVEL = (-12.0, 6.0)  # dB
 
-NOISES = ("coloured", "coloured", "music", "babble")  # babble last: it needs voices
+NOISES = ("coloured", "music", "babble")  # babble last: it needs voices
 
 # Shares of lines: Opus costs fifty times what G.711 does, MP3 twenty, and both are heard less.
 LINES = {"mu-law": 0.4, "A-law": 0.25, "GSM": 0.2, "MP3": 0.1, "Opus": 0.05}
@@ -79,8 +79,7 @@ def _noise(
         return signals.babble(others, n_samples, rng)
     if kind == "music":
         return signals.music(n_samples, sampling_rate, rng)
-    exponent = max(0.0, rng.uniform(*COLOUR))
-    return signals.coloured_noise(n_samples, sampling_rate, exponent, rng)
+    return signals.coloured_noise(n_samples, sampling_rate, rng.uniform(*COLOUR), rng)
 
 
 def _sent(waveform: np.ndarray, sampling_rate: int, rng: np.random.Generator) -> np.ndarray:

@@ -29,7 +29,7 @@ class Hyperparameters:
     None is settled by the size of encoder and data.
     """
 
-    epochs: float | None = _number(None, "default: what gives `steps`, at least 12 and at most 60")
+    epochs: float | None = _number(None, "default: what gives `steps`, at least 10 and at most 60")
     steps: int = _number(
         800, "optimizer steps to aim at where epochs are not given: small data needs steps"
     )

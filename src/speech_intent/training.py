@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datasets import DatasetDict
     from transformers import Trainer
 
-MIN_EPOCHS = 12
+MIN_EPOCHS = 10
 MAX_EPOCHS = 60
 
 
