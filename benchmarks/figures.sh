@@ -31,7 +31,7 @@ once() { # NAME, then the module that leaves a metrics.json, and its options
 }
 
 people digits-moonshine --data "$1" --protocol leave-one-speaker-out --epochs 6
-people commands-moonshine --data "$2" --protocol kfold --epochs 3
+people commands-moonshine --data "$2" --protocol kfold --epochs 2
 people digits-moonshine-frozen --data "$1" --protocol leave-one-speaker-out --freeze encoder
 people commands-moonshine-frozen --data "$2" --protocol kfold --freeze encoder
 curve moonshine --clips 12 --draws 5

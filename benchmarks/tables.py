@@ -178,7 +178,8 @@ def remarks() -> list[str]:
         "excluded. Intervals are Wilson's, over clips; the digits have none, being six people's, "
         "nor have the draws, which",
         "share their test clips. Seed 0, draws 0 to 4; checkpoints chosen on validation clips; on "
-        "2 CPU cores.",
+        "2 CPU cores. How loud the noise",
+        "of training is was settled with one of the six speakers' digits (george) in sight.",
     ]
     cost = load("cost")
     if cost:
