@@ -47,7 +47,7 @@ class Hyperparameters:
         15.0, "longer clips: a random part in training, windows in prediction"
     )
     metric: Metric = _number("f1_macro", "chooses the checkpoint, on the validation split")
-    patience: int = _number(8, "epochs without a better metric after which training stops")
+    patience: int = _number(30, "epochs without a better metric after which training stops")
     freeze: Freeze = _number(
         "auto",
         "what is not trained: nothing, the convolutions, or all but the head, which then is a "
