@@ -116,11 +116,11 @@ def test_the_pipeline_gives_the_scores_of_our_classifier():
 
 def test_both_engines_give_the_shipped_classifiers_answer():
     clip = BUNDLED / "audio" / "test-0001.mp3"
-    torch_scores, onnx_scores = (
-        dict(IntentClassifier.from_pretrained(SHIPPED, engine).predict(clip).scores)
-        for engine in ("torch", "onnx")
-    )
-    assert onnx_scores == pytest.approx(torch_scores, abs=1e-4)
+    reference = IntentClassifier.from_pretrained(SHIPPED, engine="torch")
+    exported = IntentClassifier.from_pretrained(SHIPPED, engine="onnx")
+    tolerance = 1e-4 if exported.precision == "float32" else 0.02
+    scores = dict(reference.predict(clip).scores)
+    assert dict(exported.predict(clip).scores) == pytest.approx(scores, abs=tolerance)
 
 
 def test_sizes():
