@@ -31,12 +31,10 @@ once() { # NAME, then the module that leaves a metrics.json, and its options
 }
 
 people digits-moonshine --data "$1" --protocol leave-one-speaker-out --epochs 6
-people commands-moonshine --data "$2" --protocol kfold --epochs 2
 people digits-moonshine-frozen --data "$1" --protocol leave-one-speaker-out --freeze encoder
 people commands-moonshine-frozen --data "$2" --protocol kfold --freeze encoder
 curve moonshine --clips 12 --draws 5
-curve moonshine --clips 25 50 0
-curve random --clips 12 --draws 5
+curve moonshine --clips 0
 curve random --clips 0
 once bundled-small speech_intent.train --data bundled --encoder small --resume
 cp $runs/bundled-small/metrics.json $results/bundled-small.json

@@ -136,11 +136,12 @@ def measured() -> dict[str, dict[str, Figure | None]]:
 def of_people(name: str) -> dict[str, Figure | None]:
     """Collect the figures on recordings of people, by classifier."""
     ours = load(f"{name}-moonshine")
+    frozen = load(f"{name}-moonshine-frozen")
     return {
         FINE_TUNED: folds(ours, "encoder"),
-        FROZEN: folds(load(f"{name}-moonshine-frozen"), "encoder"),
+        FROZEN: folds(frozen, "encoder"),
         RANDOM: folds(load(f"{name}-random"), "encoder"),
-        SVM: folds(ours, SVM),
+        SVM: folds(ours or frozen, SVM),
     }
 
 
@@ -166,7 +167,11 @@ def figures() -> str:
     for task, by_classifier in measured().items():
         others = [by_classifier[name] for name in BESIDE]
         accuracies = [cells(figure)[0] if figure else "" for figure in others]
-        rows.append([task, *cells(by_classifier[FINE_TUNED]), *accuracies])
+        best = by_classifier[FINE_TUNED]
+        if best is None and by_classifier.get(FROZEN):
+            best = by_classifier[FROZEN]
+            task = f"{task}, encoder frozen"
+        rows.append([task, *cells(best), *accuracies])
     return "\n".join([*table(header, rows), "", *remarks()]) + "\n"
 
 
@@ -232,7 +237,7 @@ def each_classifier() -> list[str]:
         [task, name, *cells(figure)]
         for task, by_classifier in measured().items()
         for name, figure in by_classifier.items()
-        if figure or name == FINE_TUNED
+        if figure or (name == FINE_TUNED and not by_classifier.get(FROZEN))
     ]
     return [
         "The first table in full. Random weights are those of Moonshine's architecture:",
