@@ -20,7 +20,7 @@ import soundfile
 import torch
 
 from speech_intent import audio, data, hub_models, model, training
-from speech_intent.model import BUNDLED_ENCODERS
+from speech_intent.paths import BUNDLED_ENCODERS
 from speech_intent.recipes import resolve
 
 if TYPE_CHECKING:

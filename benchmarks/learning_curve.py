@@ -11,13 +11,20 @@ import argparse
 import json
 import shutil
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from speech_intent import command_line, data, evaluation, hub_models, run_folder, training
+from speech_intent import (
+    command_line,
+    data,
+    evaluation,
+    hub_models,
+    provenance,
+    run_folder,
+    training,
+)
 from speech_intent.predict import IntentClassifier
 from speech_intent.recipes import Recipe, resolve
 
@@ -69,8 +76,16 @@ def train_and_score(
     finished = folder / "metrics.json"
     if finished.exists():
         return json.loads(finished.read_text(encoding="utf-8"))
+    resume = folder.exists()
+    with run_folder.held(folder):
+        return _train_and_score(recipe, tables, per_intent, folder, resume)
+
+
+def _train_and_score(
+    recipe: Recipe, tables: "DatasetDict", per_intent: int, folder: Path, resume: bool
+) -> dict[str, Any]:
     drawn = draw_tables(tables, per_intent, recipe.numbers.seed)
-    trained = training.fine_tune(recipe, drawn, folder, resume=folder.exists())
+    trained = training.fine_tune(recipe, drawn, folder, resume)
     classifier = IntentClassifier.from_pretrained(folder / "model")
     record = {
         **trained,
@@ -86,10 +101,9 @@ def train_and_score(
 
 def made_of(recipe: Recipe, tables: "DatasetDict") -> dict[str, Any]:
     """Name what decides the results in a folder, but for the seed and the number of clips."""
-    numbers = asdict(recipe.numbers)
-    del numbers["seed"]
-    data_hash = data.facts(tables)["data_hash"]
-    return {"encoder": recipe.encoder, "list of clips": data_hash, **numbers}
+    ingredients = provenance.ingredients(recipe)
+    del ingredients["seed"]
+    return {**ingredients, "list of clips": data.facts(tables)["data_hash"]}
 
 
 def write_results(encoder: str, output_dir: Path) -> None:
@@ -106,7 +120,8 @@ def run(args: argparse.Namespace) -> None:
     hub_models.quiet_transformers()
     recipe = resolve("bundled", encoder=args.encoder, learning_rate=args.learning_rate)
     tables = data.load_data(recipe).tables
-    run_folder.claim(args.output_dir, made_of(recipe, tables))
+    begun = any(args.output_dir.glob("*"))
+    provenance.claim(args.output_dir, made_of(recipe, tables), begun=begun)
     for per_intent in args.clips:
         name = str(per_intent or "all")
         scores = []

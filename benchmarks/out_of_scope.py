@@ -12,14 +12,13 @@ import json
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from speech_intent import command_line, data, evaluation, run_folder, signals, training
+from speech_intent import command_line, data, evaluation, provenance, run_folder, signals, training
 from speech_intent.audio import Source
 from speech_intent.data import Recordings
 from speech_intent.predict import IntentClassifier
@@ -31,6 +30,7 @@ HALF_SECOND = RATE // 2
 N_EACH = 30  # clips of noise, of chords, of knocks
 NON_SPEECH = ("noise", "chords", "knocks")
 N_PARTS = 3
+REJECTION = "rejection.json"
 TARGET_PRECISION = 0.9
 LEVEL = 0.1
 CHORD_DECAY = 8  # a second; a knock's is quicker
@@ -125,14 +125,22 @@ def train_and_score(
     recipe: Recipe, recordings: Recordings, left_out: list[str], folder: Path
 ) -> dict[str, Any]:
     """Train without some intents, then score the threshold with and without them; once only."""
-    finished = folder / "rejection.json"
+    finished = folder / REJECTION
     if finished.exists():
         return json.loads(finished.read_text(encoding="utf-8"))
+    resume = folder.exists()
+    with run_folder.held(folder):
+        return _train_and_score(recipe, recordings, left_out, folder, resume)
+
+
+def _train_and_score(
+    recipe: Recipe, recordings: Recordings, left_out: list[str], folder: Path, resume: bool
+) -> dict[str, Any]:
     is_known = ~recordings.table["intent"].isin(left_out).to_numpy()
     known_clips = recordings.clips.select(np.flatnonzero(is_known))
     known_table = recordings.table[is_known].reset_index(drop=True)
     tables = data.to_datasets(known_table, known_clips)
-    training.fine_tune(recipe, tables, folder, resume=folder.exists())
+    training.fine_tune(recipe, tables, folder, resume)
     classifier = IntentClassifier.from_pretrained(folder / "model")
     predictions = evaluation.predict_table(classifier, tables["test"])
     scores = predictions["score"].to_numpy()
@@ -154,7 +162,7 @@ def train_and_score(
         result["accuracy_answered"] = worth["accuracy_answered"]
     result["accuracy"] = float(is_correct.mean())
     result["curve"] = coverage_curve(scores, is_correct)
-    run_folder.write_json(finished, result)
+    run_folder.write_json(folder / REJECTION, result)
     shutil.rmtree(folder / "model")
     return result
 
@@ -163,7 +171,7 @@ def made_of(recipe: Recipe, recordings: Recordings) -> dict[str, Any]:
     """Name everything that decides the results in a folder."""
     tables = data.to_datasets(recordings.table, recordings.clips)
     data_hash = data.facts(tables)["data_hash"]
-    return {"encoder": recipe.encoder, "list of clips": data_hash, **asdict(recipe.numbers)}
+    return {**provenance.ingredients(recipe), "list of clips": data_hash}
 
 
 def run(args: argparse.Namespace) -> None:
@@ -175,7 +183,8 @@ def run(args: argparse.Namespace) -> None:
         "bundled", encoder=args.encoder, seed=args.seed, target_precision=TARGET_PRECISION
     )
     recordings = data.read_recordings(recipe)
-    run_folder.claim(args.output_dir, made_of(recipe, recordings))
+    begun = any(args.output_dir.glob("*"))
+    provenance.claim(args.output_dir, made_of(recipe, recordings), begun=begun)
     intents = sorted(recordings.table["intent"].unique())
     runs = []
     for i, left_out in enumerate(parts(intents, args.seed)):

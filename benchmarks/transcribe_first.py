@@ -26,7 +26,16 @@ from text_classifier import fit_text_classifier
 from transcribe_costs import SIDES, costs
 from transcripts import RATE, Recogniser, Transcribe, transcribe_all
 
-from speech_intent import audio, command_line, data, evaluation, protocols, run_folder
+from speech_intent import (
+    audio,
+    command_line,
+    data,
+    evaluation,
+    held_out,
+    protocols,
+    provenance,
+    run_folder,
+)
 from speech_intent.errors import UserError
 from speech_intent.intervals import mcnemar, wilson_interval
 from speech_intent.predict import IntentClassifier
@@ -51,8 +60,11 @@ class Comparison:
 
 def of_test_split(folder: str, model: Path) -> Comparison:
     """Compare on a folder's own split, or on the one that the model was trained with."""
-    recipe = resolve(data=folder, seed=evaluation.model_seed(model))
-    return Comparison(data.read_recordings(recipe), recipe, Protocol("given"), None)
+    recipe = resolve(data=folder)
+    recordings = data.read_recordings(recipe)
+    split = held_out.assign_held_out(model, recordings.table, recipe)
+    recordings = replace(recordings, table=split.table)
+    return Comparison(recordings, recipe, Protocol("given"), None)
 
 
 def of_folds(folder: str, run: Path) -> Comparison:
@@ -61,7 +73,7 @@ def of_folds(folder: str, run: Path) -> Comparison:
     Raises `UserError` where there is no finished run, or one of other clips.
     """
     try:
-        made_of = json.loads((run / run_folder.MADE_OF).read_text(encoding="utf-8"))
+        made_of = json.loads((run / provenance.MADE_OF).read_text(encoding="utf-8"))
         results = json.loads((run / "results.json").read_text(encoding="utf-8"))
     except OSError as error:
         remedy = "name the --output-dir of speech_intent.train --protocol"

@@ -18,8 +18,7 @@ from half_precision import save_half
 from transformers import AutoModel, AutoModelForAudioClassification, PreTrainedModel
 
 from speech_intent import cards, data, evaluation, onnx_export
-from speech_intent.model import BUNDLED_ENCODERS
-from speech_intent.paths import ROOT, SHIPPED, SMALL
+from speech_intent.paths import BUNDLED_ENCODERS, ROOT, SHIPPED, SMALL
 from speech_intent.predict import IntentClassifier
 from speech_intent.recipes import resolve
 

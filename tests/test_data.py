@@ -51,7 +51,8 @@ def problems_of(folder) -> list[str]:
 def test_labels_are_integers_sorted_by_name_and_waveforms_stay_in_their_files(folder):
     for table in load(folder).tables.values():
         assert table.features["label"].names == sorted(INTENTS)
-        assert set(table.column_names) == {"file_name", "audio", "label", "seconds", "speaker"}
+        columns = {"file_name", "audio", "label", "seconds", "speaker", "digest"}
+        assert set(table.column_names) == columns
         for row in table:
             assert row["audio"] == {"bytes": None, "path": str(folder / row["file_name"])}
             intent = table.features["label"].int2str(row["label"])
@@ -170,3 +171,35 @@ def test_another_label_of_a_clip_is_other_data(folder):
     table.loc[table["file_name"] == "clips/hear_low_9.wav", "intent"] = "hear_high"
     change(folder, table)
     assert data.facts(load(folder).tables)["data_hash"] != before
+
+
+@pytest.fixture
+def copied(tmp_path, write_folder):
+    """A folder whose test clip of one intent is also in train, as FLAC under another name."""
+    splits = ["train", "train", "validation", "test"]
+    folder = write_folder(tmp_path / "copied", 4, lambda _, i: {"split": splits[i]})
+    samples, rate = soundfile.read(folder / "clips/hear_low_3.wav", dtype="int16")
+    soundfile.write(folder / "clips/again.flac", samples, rate)
+    with (folder / "metadata.csv").open("a", encoding="utf-8") as file:
+        file.write("clips/again.flac,hear_low,train\n")
+    return folder
+
+
+def test_the_same_samples_in_train_and_test_are_refused_by_name(copied):
+    with pytest.raises(DataError) as refusal:
+        load(copied)
+    assert refusal.value.problems == (
+        "clips/hear_low_3.wav (test) and clips/again.flac (train) have the same samples; "
+        "remove all but one, or add --drop-copies",
+    )
+
+
+def test_copies_may_be_left_out_of_training(copied):
+    tables = load(copied, drop_copies=True).tables
+    assert "clips/again.flac" not in tables["train"]["file_name"]
+    assert "clips/hear_low_3.wav" in tables["test"]["file_name"]
+    assert {split: len(table) for split, table in tables.items()} == {
+        "train": 8,
+        "validation": 4,
+        "test": 4,
+    }

@@ -60,7 +60,7 @@ def test_wrong_usage_is_status_2(capsys, arguments):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """What would be scored, where nothing is: model, recipe, split, folder, robustness."""
+    """What would be scored, where nothing is: model, recipe, split, folder, robustness, seed."""
     from speech_intent import evaluation
 
     calls = []
@@ -82,30 +82,17 @@ def calls(monkeypatch):
 def test_every_option_reaches_its_place(calls, tmp_path, capsys):
     options = ["--data", "folder", "--config", "en", "--audio-column", "wav"]
     options += ["--intent-column", "label", "--speaker-column", "who", "--split", "validation"]
-    options += ["--seed", "7", "--robustness", "--output-dir", tmp_path]
+    options += ["--seed", "7", "--robustness", "--drop-copies", "--output-dir", tmp_path]
     assert run("--model", "some/model", *options) == 0
-    ((model, recipe, split, folder, robustness),) = calls
+    ((model, recipe, split, folder, robustness, seed),) = calls
     assert (model, split, folder, robustness) == ("some/model", "validation", tmp_path, True)
-    assert (recipe.data, recipe.config, recipe.numbers.seed) == ("folder", "en", 7)
+    assert (recipe.data, recipe.config, seed) == ("folder", "en", 7)
+    assert recipe.drop_copies
     assert (recipe.audio, recipe.intent, recipe.speaker) == ("wav", "label", "who")
     assert capsys.readouterr().out == (
         "Validation: accuracy 0.5000 = 4/8 (95 % interval 0.250 to 0.750), macro F1 0.4000\n"
         f"Results: {tmp_path}\n"
     )
-
-
-def test_without_a_given_split_the_seed_of_each_model_decides(calls, tmp_path, monkeypatch):
-    from speech_intent import evaluation
-
-    monkeypatch.setattr(evaluation, "compare_models", lambda folders: pd.DataFrame())
-    for name, seed in (("first", 3), ("second", 5)):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "training.json").write_text(json.dumps({"seed": seed}))
-    models = [tmp_path / "first", tmp_path / "second"]
-    assert run("--model", *models, "--output-dir", tmp_path) == 0
-    assert [recipe.numbers.seed for _, recipe, *_ in calls] == [3, 5]
-    assert run("--model", *models, "--output-dir", tmp_path, "--seed", 0) == 0
-    assert [recipe.numbers.seed for _, recipe, *_ in calls[2:]] == [0, 0]
 
 
 def test_each_model_has_a_folder_inside_the_output_folder(tmp_path):
@@ -143,15 +130,19 @@ def test_several_models_are_compared_on_the_same_clips(model_folder, tone_folder
 def test_models_with_splits_of_their_own_are_not_compared(
     model_folder, write_folder, tmp_path, capsys
 ):
+    """Neither lists its clips: the seed of each draws its split."""
     folder = write_folder(tmp_path / "data", 8)
-    other = shutil.copytree(model_folder, tmp_path / "other")
+    first, other = (shutil.copytree(model_folder, tmp_path / name) for name in ("one", "two"))
+    for model in (first, other):
+        (model / "clips.csv").unlink()
     (other / "training.json").write_text('{"seed": 7}')
-    models = ["--model", model_folder, other]
-    assert run(*models, "--data", folder, "--output-dir", tmp_path / "out") == 1
+    options = ["--model", first, other, "--data", folder]
+    assert run(*options, "--output-dir", tmp_path / "out") == 1
     assert capsys.readouterr().err == (
-        f"error: {other}: was not scored on the same clips as {model_folder}; "
-        "add --seed, so that one split is drawn for all\n"
+        f"error: {other}: was not scored on the same clips as {first}; "
+        "give the data a split column\n"
     )
+    assert run(*options, "--seed", 3, "--output-dir", tmp_path / "drawn") == 0
 
 
 def test_results_are_never_written_over(model_folder, tone_folder, run_folder, capsys):

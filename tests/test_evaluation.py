@@ -377,32 +377,18 @@ def test_models_that_answered_other_clips_are_not_compared(scored):
     with pytest.raises(UserError) as refusal:
         evaluation.compare_models(folders)
     assert str(refusal.value) == (
-        "second: was not scored on the same clips as first; "
-        "add --seed, so that one split is drawn for all"
+        "second: was not scored on the same clips as first; give the data a split column"
     )
 
 
 # Models and data
 
 
-def test_the_seed_of_a_model_is_the_one_it_was_trained_with(tmp_path):
-    (tmp_path / "training.json").write_text('{"seed": 7}')
-    assert evaluation.model_seed(tmp_path) == 7
-
-
-@pytest.mark.parametrize("text", [None, "", "{}", "[]", '{"seed": null}'])
-def test_a_model_whose_seed_is_not_known_gets_0(tmp_path, text):
-    if text is not None:
-        (tmp_path / "training.json").write_text(text)
-    assert evaluation.model_seed(tmp_path) == 0
-    assert evaluation.model_seed("someone/some-model") == 0
-
-
 def test_a_model_is_scored_on_the_split_that_is_asked_for(
     model_folder, recipe, tone_folder, tmp_path
 ):
     out = tmp_path / "out"
-    result = evaluation.score_model(str(model_folder), recipe(seed=5), "validation", out)
+    result = evaluation.score_model(str(model_folder), recipe(), "validation", out, seed=5)
     assert result["n"] == 8  # two of each tone; training clips are 0 to 3, test clips 6 to 9
     names = evaluation.read_predictions(out)["file_name"]
     assert {name[-5] for name in names} == {"4", "5"}

@@ -1,5 +1,7 @@
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -7,12 +9,16 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from conftest import QUICK, TONES
+from safetensors.torch import load_file
 from transformers import AutoConfig
 
 from speech_intent import experiment, training
-from speech_intent.errors import DataError, OutputError
+from speech_intent.errors import DataError, OutputError, UserError
 from speech_intent.progress import Progress
+from speech_intent.run_folder import held as folder_lock
+from speech_intent.trainer import WEIGHTS, SpeechTrainer
 
 AVERAGES = ("micro", "macro", "weighted")
 FIGURES = [f"{name}_{average}" for name in ("precision", "recall", "f1") for average in AVERAGES]
@@ -28,6 +34,7 @@ def test_what_was_learned_holds_for_new_clips(run_folder):
 
 def test_a_run_leaves_model_extractor_labels_and_figures(run_folder):
     assert {path.name for path in (run_folder / "model").iterdir()} == {
+        "clips.csv",
         "config.json",
         "metrics.json",
         "model.safetensors",
@@ -35,6 +42,9 @@ def test_a_run_leaves_model_extractor_labels_and_figures(run_folder):
         "training.json",
     }
     assert {path.name for path in run_folder.iterdir()} == {
+        ".lock",
+        "clips.csv",
+        "made_of.json",
         "model",
         "metrics.json",
         "predictions.csv",
@@ -182,10 +192,126 @@ def test_a_run_killed_before_its_test_split_was_scored_is_scored_and_not_trained
     (out / "model").mkdir(parents=True)
     for name in ("config.json", "model.safetensors", "preprocessor_config.json", "training.json"):
         os.link(run_folder / "model" / name, out / "model" / name)
-    os.link(run_folder / "training_log.csv", out / "training_log.csv")
+    for name in ("training_log.csv", "clips.csv", "made_of.json"):
+        os.link(run_folder / name, out / name)
     monkeypatch.setattr(training, "build_trainer", None)
     result = experiment.run(recipe(), out, resume=True)
     assert result == json.loads((run_folder / "metrics.json").read_text())
+
+
+STOPPED = """
+import json, os, signal, sys
+from pathlib import Path
+from speech_intent import experiment, recipes, trainer, training
+
+def kill(self, *args, **kwargs):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+trainer.SpeechTrainer.predict = kill  # what comes right after training
+experiment.run(recipes.resolve(**json.loads(sys.argv[1])), Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("ended", ["early", "at the end"])
+def test_a_run_killed_after_its_last_epoch_is_not_trained_any_more(
+    tmp_path, tone_folder, encoders, recipe, monkeypatch, ended
+):
+    out = tmp_path / "out"
+    changed = {"epochs": 2}
+    if ended == "early":
+        changed = {"patience": 1, "learning_rate": 1e-12}  # after two epochs, of twenty
+    options = {"data": str(tone_folder), "encoder": str(encoders["wav2vec2_layer"]), **QUICK}
+    arguments = [json.dumps(options | changed), str(out)]
+    process = subprocess.run([sys.executable, "-c", STOPPED, *arguments], capture_output=True)
+    assert process.returncode == -signal.SIGKILL, process.stderr
+    best = json.loads((out / "checkpoints" / "checkpoint-8" / "trainer_state.json").read_text())
+    expected = load_file(out / "checkpoints" / f"checkpoint-{best['best_global_step']}" / WEIGHTS)
+
+    monkeypatch.setattr(SpeechTrainer, "train", lambda *_, **__: pytest.fail("trained again"))
+    result = experiment.run(recipe(**changed), out, resume=True)
+    assert (result["steps"], result["epochs"]) == (8, 2.0)
+    assert pd.read_csv(out / "training_log.csv")["step"].tolist() == [4, 8]
+    found = load_file(out / "model" / WEIGHTS)
+    for name in expected.keys() - {"classifier.weight", "classifier.bias"}:  # these are calibrated
+        assert torch.equal(found[name], expected[name])
+
+
+@pytest.fixture
+def unfinished(tmp_path, run_folder):
+    """A run that was trained and not scored yet."""
+    out = tmp_path / "out"
+    shutil.copytree(run_folder, out)
+    (out / "metrics.json").unlink()
+    return out
+
+
+@pytest.mark.parametrize(
+    ("changed", "difference"),
+    [
+        ({"seed": 1}, "seed 0 (now 1)"),
+        ({"epochs": 21}, "epochs 20 (now 21)"),
+        ({"freeze": "encoder"}, "epochs 20 (now None)"),
+        ({"learning_rate": 1e-4}, "learning_rate 0.005 (now 0.0001)"),
+        ({"encoder": "small"}, "(now small), encoder_digest"),
+    ],
+)
+def test_a_run_of_other_numbers_is_not_gone_on_with(unfinished, recipe, changed, difference):
+    with pytest.raises(OutputError) as refusal:
+        experiment.run(recipe(**changed), unfinished, resume=True)
+    assert difference in refusal.value.problem
+    assert not (unfinished / "metrics.json").exists()
+
+
+def test_a_run_on_other_clips_is_not_gone_on_with(unfinished, recipe, write_folder, tmp_path):
+    """As many intents and clips, under other names: once the old model answered to them."""
+    splits = ["train"] * 4 + ["validation"] * 2 + ["test"] * 4
+    folder = write_folder(tmp_path / "data", 10, lambda _, i: {"split": splits[i]}, seconds=0.5)
+    table = (folder / "metadata.csv").read_text()
+    (folder / "metadata.csv").write_text(table.replace(",hear_low,", ",play_low,"))
+    with pytest.raises(OutputError) as refusal:
+        experiment.run(recipe(data=folder), unfinished, resume=True)
+    assert refusal.value.problem == (
+        "holds results of other clips (10 of another intent, 40 with other samples)"
+    )
+
+
+def test_a_folder_may_move_between_two_parts_of_a_run(unfinished, recipe, tone_folder, tmp_path):
+    moved = shutil.copytree(tone_folder, tmp_path / "elsewhere")
+    result = experiment.run(recipe(data=moved), unfinished, resume=True)
+    assert result["data"] == str(moved)
+
+
+def test_two_runs_do_not_write_into_one_folder(recipe, tmp_path):
+    out = tmp_path / "out"
+    with folder_lock(out), pytest.raises(OutputError, match="is being written to by another run"):
+        experiment.run(recipe(epochs=1), out)
+
+
+# Training that fails
+
+
+def test_a_training_that_diverges_says_so_and_keeps_no_broken_weights(tmp_path, recipe):
+    with pytest.raises(UserError) as refusal:
+        experiment.run(recipe(learning_rate=1e30, max_grad_norm=0), tmp_path)
+    assert str(refusal.value) == (
+        "training: diverged in epoch 1; lower --learning-rate, in another --output-dir"
+    )
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_a_disk_that_is_full_ends_a_run_that_can_be_resumed(tmp_path, recipe, monkeypatch):
+    save = SpeechTrainer._save
+
+    def fail(self, output_dir=None, state_dict=None):
+        if self.state.global_step == 8:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(self, output_dir, state_dict)
+
+    monkeypatch.setattr(SpeechTrainer, "_save", fail)
+    with pytest.raises(OutputError, match="the disk is full; make room, then go on with --resume"):
+        experiment.run(recipe(epochs=3), tmp_path)
+    monkeypatch.setattr(SpeechTrainer, "_save", save)
+    assert experiment.run(recipe(epochs=3), tmp_path, resume=True)["steps"] == 12
 
 
 # Several encoders

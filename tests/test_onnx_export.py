@@ -294,9 +294,12 @@ def test_with_data_the_accuracy_decides(copy, large, tone_folder, monkeypatch):
 def test_the_trial_is_on_clips_that_the_model_has_not_learned_from(
     copy, write_folder, tmp_path, monkeypatch
 ):
-    """Its seed decides which they are where the data do not say so."""
-    data = write_folder(tmp_path / "data", 8)
+    """They are those of its training; of a model that lists none, its seed decides."""
+    data = write_folder(tmp_path / "data", 8)  # clips 4 and 5 of each tone were its validation
     model = OnnxModel(copy)
+    listed = onnx_export.make_trial(model, copy, str(data)).table["file_name"]
+    assert {name[-5] for name in listed} == {"4", "5"}
+    (copy / "clips.csv").unlink()
     names = []
     for seed in (0, 1, 0):
         record = json.loads((copy / "training.json").read_text())

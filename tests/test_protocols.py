@@ -15,8 +15,9 @@ from speech_intent.recipes import PLAIN
 @pytest.fixture
 def table() -> pd.DataFrame:
     """24 clips of three intents by four speakers."""
-    rows = [(f"{i}.wav", "abc"[i % 3], f"speaker {i // 6}", "", 1.0) for i in range(24)]
-    return pd.DataFrame(rows, columns=["file_name", "intent", "speaker", "split", "seconds"])
+    rows = [(f"{i}.wav", "abc"[i % 3], f"speaker {i // 6}", "", 1.0, str(i)) for i in range(24)]
+    columns = ["file_name", "intent", "speaker", "split", "seconds", "digest"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def drawn(table, protocol_name, n_folds=4, recipe=PLAIN) -> dict:
@@ -35,6 +36,16 @@ def test_k_folds_test_each_clip_once_with_every_intent(table):
     for fold in folds.values():
         assert rows_of(fold, "test")["intent"].value_counts().to_dict() == {"a": 2, "b": 2, "c": 2}
         assert list(fold.table["file_name"]) == list(table["file_name"])
+
+
+def test_copies_are_tested_in_one_fold(table):
+    table["digest"] = [f"{row.intent}{i // 6}" for i, row in enumerate(table.itertuples())]
+    folds = drawn(table, "kfold").values()
+    tested = pd.concat([rows_of(fold, "test").assign(fold=fold.name) for fold in folds])
+    assert sorted(tested["file_name"]) == sorted(table["file_name"])
+    assert tested.groupby("digest")["fold"].nunique().max() == 1
+    with pytest.raises(DataError, match="no intent has enough clips for 5 folds: the most are 4"):
+        drawn(table, "kfold", n_folds=5)
 
 
 def test_the_seed_of_the_recipe_draws_other_folds(table):
@@ -156,7 +167,7 @@ def uneven(tmp_path, write_folder, recipe):
         lambda intent, i: {"speaker": speakers[intent][i]},
         intents=tuple(speakers),
     )
-    return recipe(data=folder, encoder="tiny")
+    return recipe(data=folder, encoder="random")
 
 
 LEAVE_OUT = Protocol("leave-one-speaker-out", seeds=(0, 1))
@@ -275,7 +286,7 @@ def test_a_fold_that_was_interrupted_is_resumed(training, uneven, tmp_path):
     [
         ({"epochs": 3.0}, "epochs 20 (now 3.0)"),
         ({"learning_rate": 1e-4}, "learning_rate 0.005 (now 0.0001)"),
-        ({"encoder": "random"}, "encoder tiny (now random)"),
+        ({"encoder": "small"}, "encoder random (now small)"),
         ({"test_share": 0.5}, "test_share 0.3 (now 0.5)"),
     ],
 )
@@ -284,10 +295,11 @@ def test_folds_made_with_other_numbers_are_not_mixed_with_these(
 ):
     protocols.run_protocol(Protocol("random"), uneven, tmp_path / "out")
     before = (tmp_path / "out" / "results.json").read_text()
-    options = {"data": uneven.data, "encoder": "tiny"} | changed
+    options = {"data": uneven.data, "encoder": "random"} | changed
     with pytest.raises(OutputError) as refusal:
         protocols.run_protocol(Protocol("random"), recipe(**options), tmp_path / "out")
-    assert f"holds results of other {difference}; choose another folder" in str(refusal.value)
+    assert f"holds results of other {difference}" in str(refusal.value)
+    assert str(refusal.value).endswith("; choose another folder, or delete it first")
     assert (tmp_path / "out" / "results.json").read_text() == before
     assert len(training.runs) == 1
 

@@ -1,7 +1,11 @@
+import errno
 import json
+import os
+import shutil
 from types import SimpleNamespace
 
 import pytest
+from safetensors import SafetensorError
 
 from speech_intent import run_folder
 from speech_intent.errors import OutputError
@@ -55,19 +59,63 @@ def test_an_unfinished_run_may_be_resumed(tmp_path):
         run_folder.check_output(tmp_path, resume=False)
 
 
-def test_a_claimed_folder_takes_the_same_again_and_nothing_else(tmp_path):
-    folder = tmp_path / "out"
-    made_of = {"encoder": "small", "numbers": {"epochs": 1.0}, "seeds": (0, 1)}
-    run_folder.claim(folder, made_of)
-    run_folder.claim(folder, made_of)
-    with pytest.raises(OutputError) as error:
-        run_folder.claim(folder, made_of | {"numbers": {"epochs": 3.0}, "data": "other"})
-    assert error.value.name == str(folder)
-    assert error.value.problem == (
-        "holds results of other data None (now other), "
-        "numbers {'epochs': 1.0} (now {'epochs': 3.0})"
+# One run at a time, and what the system refuses
+
+
+def test_a_folder_is_one_runs_at_a_time(tmp_path):
+    folder = tmp_path / "new" / "out"
+    with run_folder.held(folder):
+        with (
+            pytest.raises(OutputError, match="is being written to by another run") as refusal,
+            run_folder.held(folder),
+        ):
+            pytest.fail("two runs in one folder")
+        assert refusal.value.name == str(folder)
+    with run_folder.held(folder):
+        pass
+
+
+def raised_in(folder, error) -> OutputError:
+    with pytest.raises(OutputError) as refusal, run_folder.held(folder):
+        raise error
+    return refusal.value
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_named(tmp_path, number):
+    refusal = raised_in(tmp_path, OSError(number, os.strerror(number)))
+    assert str(refusal) == (
+        f"{tmp_path}: cannot be written to: the disk is full; make room, then go on with --resume"
     )
-    run_folder.claim(folder, made_of)
+
+
+@pytest.mark.parametrize("error", [SafetensorError("I/O error"), RuntimeError("write failed")])
+def test_a_full_disk_is_told_from_a_fault_of_ours_by_its_room(tmp_path, monkeypatch, error):
+    usage = {"free": 4096}
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(**usage))
+    assert "the disk is full" in raised_in(tmp_path, error).problem
+    usage["free"] = 2**30
+    with pytest.raises(type(error)), run_folder.held(tmp_path):
+        raise error
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    place = str(tmp_path / "model")
+    refusal = raised_in(tmp_path, PermissionError(errno.EACCES, "Permission denied", place))
+    assert refusal.name == place
+    assert refusal.problem == "cannot be written to (Permission denied)"
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path):
+    (tmp_path / "out").write_text("mine")
+    refusal = raised_in(tmp_path / "out", AssertionError)
+    assert refusal.problem == "cannot be written to (File exists)"
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_what_is_no_refusal_of_the_system_is_not_called_one(tmp_path):
+    with pytest.raises(FileNotFoundError), run_folder.held(tmp_path):
+        raise FileNotFoundError(errno.ENOENT, "No such file", "ours")
 
 
 def test_json_is_there_in_full_or_not_at_all(tmp_path, monkeypatch):

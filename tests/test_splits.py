@@ -12,6 +12,7 @@ def clips(n: int, **columns) -> pd.DataFrame:
     """`n` clips of each of three intents; a column is a function of (intent, i)."""
     rows = [
         {"file_name": f"{intent}_{i}.wav", "intent": intent, "speaker": "", "split": ""}
+        | {"digest": f"{intent}{i}"}
         | {name: value(intent, i) for name, value in columns.items()}
         for intent in INTENTS
         for i in range(n)
@@ -149,3 +150,33 @@ def test_two_clips_an_intent_are_too_few():
     assert error.value.problems == (
         "no clip can be spared for validation: every intent needs at least three",
     )
+
+
+def test_copies_are_drawn_together():
+    """Three recordings of each intent, each four times: none stands in two splits."""
+    table = clips(12, digest=lambda intent, i: f"{intent}{i % 3}")
+    split = assign_splits(table)
+    assert split.table.groupby("digest")["split"].nunique().max() == 1
+    assert split.table["split"].value_counts().to_dict() == dict.fromkeys(
+        ("train", "validation", "test"), 12
+    )
+
+
+def test_copies_do_not_count_as_clips_that_can_be_spared():
+    with pytest.raises(DataError, match="no clip can be spared for validation"):
+        assign_splits(clips(12, digest=lambda intent, i: f"{intent}{i % 2}"))
+
+
+def test_copies_that_are_given_on_both_sides_are_refused():
+    table = clips(
+        3,
+        split=lambda intent, i: ("train", "validation", "test")[i],
+        digest=lambda intent, i: f"{intent}{i % 2}",
+    )
+    with pytest.raises(DataError) as refusal:
+        assign_splits(table, resolve(data="mine"))
+    assert refusal.value.name == "mine"
+    assert len(refusal.value.problems) == 3
+    left = assign_splits(table, resolve(drop_copies=True)).table
+    assert counts(left)["test"] == dict.fromkeys(INTENTS, 1)
+    assert "train" not in counts(left)

@@ -8,9 +8,9 @@ import pytest
 import torch
 from conftest import TONES
 from sklearn.metrics import f1_score
-from transformers import AutoConfig, AutoModelForAudioClassification
+from transformers import AutoConfig, AutoModelForAudioClassification, TrainerCallback
 
-from speech_intent import audio, calibration, data, frozen_head, model, training
+from speech_intent import audio, calibration, data, frozen_head, model, provenance, training
 from speech_intent.predict import IntentClassifier
 from speech_intent.recipes import Hyperparameters
 from speech_intent.trainer import build_trainer
@@ -197,13 +197,23 @@ def test_a_pretrained_moonshine_starts_from_a_head_that_fits(
     torch.testing.assert_close(weight, start.model.classifier.weight, atol=1e-4, rtol=1e-3)
 
 
+class StopAfterAnEpoch(TrainerCallback):
+    def on_save(self, args, state, control, **kwargs):
+        raise KeyboardInterrupt
+
+
 def test_a_moonshine_that_goes_on_keeps_the_head_that_it_has(
     tmp_path, tables, recipe, numbers, encoders, monkeypatch
 ):
     classifier = model.build_model(encoders["moonshine"], ["a", "b", "c", "d"])
-    build_trainer(classifier, tables, numbers(epochs=1), tmp_path / "checkpoints").train()
-    monkeypatch.setattr(frozen_head, "train", lambda *_: pytest.fail("a new head"))
     given = recipe(encoder=encoders["moonshine"], epochs=2)
+    ingredients = provenance.ingredients(given)
+    provenance.claim(tmp_path, ingredients, provenance.clips_of(tables), begun=False)
+    trainer = build_trainer(classifier, tables, numbers(epochs=2), tmp_path / "checkpoints")
+    trainer.add_callback(StopAfterAnEpoch())
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    monkeypatch.setattr(frozen_head, "train", lambda *_: pytest.fail("a new head"))
     assert training.fine_tune(given, tables, tmp_path, resume=True)["epochs"] == 2.0
 
 

@@ -3,11 +3,12 @@
 import argparse
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from .errors import UserError
 from .recipes import RECIPES
 
-DATA_OPTIONS = ("data", "config", "audio", "intent", "speaker")  # fields of a Recipe
+DATA_OPTIONS = ("data", "config", "audio", "intent", "speaker", "drop_copies")  # fields of a Recipe
 
 
 def add_data_options(parser: argparse.ArgumentParser) -> None:
@@ -30,9 +31,15 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
             metavar="COLUMN",
             help="where the data call it so",
         )
+    parser.add_argument(
+        "--drop-copies",
+        action="store_const",
+        const=True,
+        help="leave out of training what is held out under another name",
+    )
 
 
-def data_options(args: argparse.Namespace) -> dict[str, str | None]:
+def data_options(args: argparse.Namespace) -> dict[str, Any]:
     """Take from parsed arguments what `recipes.resolve` wants to know of the recordings."""
     return {name: getattr(args, name) for name in DATA_OPTIONS}
 

@@ -12,16 +12,17 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from . import audio, folders, hub_datasets
+from . import audio, folders, hub_datasets, quality
 from .errors import DataError
 from .recipes import PLAIN, Recipe
-from .splits import assign_splits
+from .splits import SplitTable, assign_splits
 from .tables import SPLITS, Listing
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
-CHECK_RATE = 16_000  # Hz, at which clips are decoded to see whether they are sound
+TICKS = 16_000  # a second: durations are rounded to samples at the usual rate of a model
+DIGEST_LENGTH = 32  # hexadecimal digits, 128 bits
 TAKEN = {"audio", "file_name", "label", "seconds", "speaker", "intent", "split"}  # columns
 
 
@@ -29,7 +30,7 @@ TAKEN = {"audio", "file_name", "label", "seconds", "speaker", "intent", "split"}
 class Recordings:
     """Clips that were decoded once and found sound, not split yet."""
 
-    table: pd.DataFrame  # a row a clip: file_name, intent, speaker, split, seconds, others
+    table: pd.DataFrame  # a row a clip: file_name, intent, speaker, split, seconds, digest, others
     clips: "Dataset"  # the same clips: the column `audio` ({"bytes", "path"}, not decoded)
 
 
@@ -49,7 +50,11 @@ def load_data(recipe: Recipe = PLAIN) -> Splits:
     `DataError` with every problem of the data: columns, labels, paths, files, duplicates.
     """
     recordings = read_recordings(recipe)
-    split = assign_splits(recordings.table, recipe)
+    return make_splits(recordings, assign_splits(recordings.table, recipe))
+
+
+def make_splits(recordings: Recordings, split: SplitTable) -> Splits:
+    """Put recordings into their splits."""
     return Splits(to_datasets(split.table, recordings.clips), split.note)
 
 
@@ -60,7 +65,8 @@ def read_recordings(recipe: Recipe = PLAIN) -> Recordings:
     problems = [*listing.problems, *decoded.problems]
     if problems:
         raise DataError(recipe.data, problems)
-    return Recordings(listing.table.assign(seconds=decoded.seconds), listing.clips)
+    columns = {"seconds": decoded.seconds, "digest": decoded.digests}
+    return Recordings(listing.table.assign(**columns), listing.clips)
 
 
 def _listing(recipe: Recipe) -> Listing:
@@ -76,6 +82,7 @@ def _listing(recipe: Recipe) -> Listing:
 @dataclass(frozen=True)
 class _Decoded:
     seconds: list[float]  # of the clips that are sound
+    digests: list[str]  # of the same: equal for equal samples, in whatever format
     problems: list[str]  # of the others
 
 
@@ -83,18 +90,20 @@ def _decode(names: Iterable[str], clips: Iterable[audio.Source | None]) -> _Deco
     """Decode every clip once."""
     names = list(names)
     seconds = []
+    digests = []
     problems = []
     bar = tqdm(clips, "Checking clips", len(names), unit="clip", disable=None, leave=False)
     for name, clip in zip(names, bar, strict=True):
         if clip is None:
             continue  # listed among the problems already
         try:
-            n_samples = sum(map(len, audio.blocks(clip, CHECK_RATE)))
+            measured = quality.measure(clip)
         except audio.AudioError as error:
             problems.append(f"{name}: {error.reason}")
             continue
-        seconds.append(n_samples / CHECK_RATE)
-    return _Decoded(seconds, problems)
+        seconds.append(round(measured.seconds * TICKS) / TICKS)
+        digests.append(measured.digest[:DIGEST_LENGTH])
+    return _Decoded(seconds, digests, problems)
 
 
 def to_datasets(table: pd.DataFrame, clips: "Dataset") -> "DatasetDict":

@@ -35,7 +35,8 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--seed",
         type=int,
-        help="of the split, where the folder names none (default: the model's own)",
+        help="draw a split by it, where the data name none (default: the split that the model was "
+        "trained with)",
     )
     parser.add_argument(
         "--robustness",
@@ -56,11 +57,12 @@ def score_models(args: argparse.Namespace) -> None:
     from . import evaluation
 
     folders = model_folders(args.model, args.output_dir)
+    recipe = resolve(args.recipe, **data_options(args))
     several = len(folders) > 1
     for model, folder in folders.items():
-        seed = evaluation.model_seed(model) if args.seed is None else args.seed
-        recipe = resolve(args.recipe, **data_options(args), seed=seed)
-        result = evaluation.score_model(model, recipe, args.split, folder, args.robustness)
+        result = evaluation.score_model(
+            model, recipe, args.split, folder, args.robustness, args.seed
+        )
         name = model if several else args.split.capitalize()
         print(f"{name}: {evaluation.headline(result)}")
     if several:

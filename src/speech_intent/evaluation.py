@@ -1,6 +1,5 @@
 """Score a trained model on labelled recordings, and write down everything about it."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import astuple
 from pathlib import Path
@@ -10,14 +9,14 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from . import audio, calibration, data, metrics, plots, report
+from . import audio, calibration, data, held_out, hub_models, metrics, plots, report
 from .conditions import Change, conditions
 from .errors import ModelError, OutputError, UserError
 from .intervals import mcnemar
 from .plots import Example
 from .predict import IntentClassifier
 from .recipes import Recipe
-from .run_folder import write_json
+from .run_folder import held, write_json
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -28,36 +27,33 @@ N_VOICES = 30  # clips in memory, of which babble is made
 
 
 def score_model(
-    model: str, recipe: Recipe, split: str, output_dir: Path, robustness: bool = False
+    model: str,
+    recipe: Recipe,
+    split: str,
+    output_dir: Path,
+    robustness: bool = False,
+    seed: int | None = None,
 ) -> dict[str, Any]:
     """Score a model, a folder or Hub id, on a split of the data that a recipe names.
 
-    `output_dir` gets what `evaluate_model` writes. Returns the contents of metrics.json. Raises
-    `OutputError`, `DataError`, `ModelError`.
+    The clips are those of `held_out.load_splits`; `output_dir` gets what `evaluate_model` writes.
+    Returns the contents of metrics.json. Raises `OutputError`, `DataError`, `ModelError`.
     """
     if (output_dir / "metrics.json").exists():
         remedy = "choose another folder, or delete it first"
         raise OutputError(output_dir, "holds results", remedy)
-    splits = data.load_data(recipe)
+    splits = held_out.load_splits(model, recipe, split, seed)
     classifier = IntentClassifier.from_pretrained(model, engine="torch")
     record = {
         "model": model,
         "data": recipe.data,
         "config": recipe.config,
         "split": f"{split} ({splits.note})",
-        "seed": recipe.numbers.seed,
+        "seed": held_out.split_seed(hub_models.model_folder(model), seed),
         **data.facts(splits.tables),
     }
-    return evaluate_model(classifier, splits.tables[split], output_dir, record, robustness)
-
-
-def model_seed(model: str | Path) -> int:
-    """Read the seed a model was trained with, so that it is not tested on what it learned."""
-    try:
-        record = json.loads((Path(model) / "training.json").read_text(encoding="utf-8"))
-        return int(record["seed"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0
+    with held(output_dir):
+        return evaluate_model(classifier, splits.tables[split], output_dir, record, robustness)
 
 
 def evaluate_model(
@@ -218,7 +214,7 @@ def _check_same_clips(answers: Mapping[str, pd.DataFrame]) -> None:
     for name in others:
         if list(answers[name]["file_name"]) != clips:
             problem = f"was not scored on the same clips as {first}"
-            raise UserError(name, problem, "add --seed, so that one split is drawn for all")
+            raise UserError(name, problem, "give the data a split column")
 
 
 def examples(classifier: IntentClassifier, table: "Dataset", n: int = 8) -> list[Example]:

@@ -44,10 +44,19 @@ def train_and_score(
     recipe: Recipe, splits: Splits, output_dir: Path, resume: bool = False
 ) -> dict[str, Any]:
     """Do what `run` does, from tables on."""
-    tables = splits.tables
-    trained = training.fine_tune(recipe, tables, output_dir, resume)
     if not training.is_main_process():
+        training.fine_tune(recipe, splits.tables, output_dir, resume)
         return {}
+    with run_folder.held(output_dir):
+        trained = training.fine_tune(recipe, splits.tables, output_dir, resume)
+        return _score(recipe, splits, trained, output_dir)
+
+
+def _score(
+    recipe: Recipe, splits: Splits, trained: dict[str, Any], output_dir: Path
+) -> dict[str, Any]:
+    """Score what was trained, and draw what it did."""
+    tables = splits.tables
     log = pd.read_csv(output_dir / "training_log.csv")
     curves = plots.training_curves(log, recipe.numbers.metric)
     plots.save(curves, output_dir / "training_curves.png")

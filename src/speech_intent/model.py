@@ -18,7 +18,7 @@ from transformers import (
 
 from . import calibration, hub_models
 from .moonshine import MoonshineForAudioClassification
-from .paths import MOONSHINE, SMALL
+from .paths import BUNDLED_ENCODERS
 from .recipes import Freeze
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ LARGE = 20_000_000  # parameters; from here on an encoder is trained gently
 RANDOM_RATE = 1e-3  # learning rates
 SMALL_RATE = 3e-4
 LARGE_RATE = 5e-5
-BUNDLED_ENCODERS = {"moonshine": MOONSHINE, "small": SMALL, "random": MOONSHINE}
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
-from . import evaluation, features, hub_models
-from .data import load_data
+from . import evaluation, features, held_out, hub_models
 from .errors import ModelError
 from .model_files import INT8, NEEDED, ONNX, RECORD, weights_digest
 from .onnx_graph import quantise, store_halves, write_onnx
@@ -166,8 +165,8 @@ def make_trial(exact: OnnxModel, folder: Path, data: str) -> Trial:
     Raises `DataError`, or `ModelError` for intents that the model does not know.
     """
     classifier = IntentClassifier(exact, str(folder))
-    recipe = resolve(data=data, seed=evaluation.model_seed(folder))
-    table = load_data(recipe).tables["validation"]
+    splits = held_out.load_splits(folder, resolve(data=data), "validation")
+    table = splits.tables["validation"]
     unknown = sorted(set(table.features["label"].names) - set(classifier.labels))
     if unknown:
         problem = f"has intents that the model does not know ({', '.join(unknown)})"

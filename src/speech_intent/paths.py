@@ -8,3 +8,4 @@ RUNS = ROOT / "runs"
 MOONSHINE = ROOT / "models" / "moonshine-tiny-en"  # the encoder that `train` starts from
 SMALL = ROOT / "models" / "wav2vec2-small-en"  # the encoder that `pretraining/` made
 SHIPPED = ROOT / "models" / "moonshine-tiny-scooter"  # the classifier that `make models` made
+BUNDLED_ENCODERS = {"moonshine": MOONSHINE, "small": SMALL, "random": MOONSHINE}

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedKFold
 
-from . import baseline, data, evaluation, experiment, metrics, run_folder
+from . import baseline, data, evaluation, experiment, metrics, provenance, run_folder
+from .copies import and_copies, representatives
 from .data import Splits
 from .errors import DataError, UserError
 from .recipes import Recipe
@@ -89,14 +90,16 @@ def _fold(name: str, table: pd.DataFrame, recipe: Recipe) -> Fold:
 
 def _k_folds(table: pd.DataFrame, n_folds: int, recipe: Recipe) -> dict[str, np.ndarray]:
     """Give the numbers of the test rows of each fold, by its name."""
-    most = int(table["intent"].value_counts().max())
+    most = int(representatives(table)["intent"].value_counts().max())
     if most < n_folds:
         problem = f"no intent has enough clips for {n_folds} folds: the most are {most}"
         raise DataError(recipe.data, [problem])
     parts = StratifiedKFold(n_folds, shuffle=True, random_state=recipe.numbers.seed)
+    different = representatives(table)
     test_rows = {}
-    for i, (_, rows) in enumerate(parts.split(table, table["intent"])):
-        test_rows[f"fold-{i}"] = rows
+    for i, (_, rows) in enumerate(parts.split(different, different["intent"])):
+        tested = and_copies(table, different.index[rows].tolist())
+        test_rows[f"fold-{i}"] = np.array(tested)
     return test_rows
 
 
@@ -119,7 +122,8 @@ def run_protocol(protocol: Protocol, recipe: Recipe, output_dir: Path) -> dict[s
     """
     recordings = data.read_recordings(recipe)
     table = recordings.table
-    _claim(output_dir, made_of(protocol, recipe, table))
+    begun = any(output_dir.glob("fold-*"))
+    provenance.claim(output_dir, made_of(protocol, recipe, table), begun=begun)
     statistics = baseline.table_statistics(recordings.clips)
     answers: dict[str, list[pd.DataFrame]] = {name: [] for name in CLASSIFIERS}
     train_seconds = 0.0
@@ -151,26 +155,19 @@ def run_protocol(protocol: Protocol, recipe: Recipe, output_dir: Path) -> dict[s
     return results
 
 
-def _claim(output_dir: Path, ingredients: dict[str, Any]) -> None:
-    """Note what the folds are made of; where there is none yet, an earlier note does not count."""
-    if not any(output_dir.glob("fold-*")):
-        (output_dir / run_folder.MADE_OF).unlink(missing_ok=True)
-    run_folder.claim(output_dir, ingredients)
-
-
 def made_of(protocol: Protocol, recipe: Recipe, table: pd.DataFrame) -> dict[str, Any]:
     """Name everything that decides what a fold's results are, but for the seed."""
-    numbers = recipe.numbers.used()
-    del numbers["seed"]  # a folder may hold several
+    ingredients = provenance.ingredients(recipe)
+    del ingredients["seed"]  # a folder may hold several
     return {
+        **ingredients,
         "protocol": protocol.name,
         "folds": protocol.n_folds if protocol.name == "kfold" else None,
-        "encoder": recipe.encoder,
-        "list of clips": _hash(table, ["file_name", "intent", "speaker", "split"]),
+        "list of clips": _hash(table, ["file_name", "intent", "speaker", "split", "digest"]),
         "test_share": recipe.test_share,
         "validation_share": recipe.validation_share,
         "by_speaker": recipe.by_speaker,
-        **numbers,
+        "drop_copies": recipe.drop_copies,
     }
 
 

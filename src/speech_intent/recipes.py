@@ -148,6 +148,7 @@ class Recipe:
     test_share: float = 0.3  # where the data name no test split; system 000: TRAIN-TEST [70:30]
     validation_share: float = 0.15  # of the clips left for training
     by_speaker: bool = True  # hold out whole speakers where they are known
+    drop_copies: bool = False  # leave recordings that are held out under another name out of train
     numbers: Hyperparameters = field(default_factory=Hyperparameters)
     note: str = ""  # what to know before quoting its figure
 

@@ -1,16 +1,26 @@
 """The folder that a run writes to: what may not be written over, and what is written whole."""
 
+import contextlib
+import errno
 import json
+import os
 import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError
 
 from .errors import OutputError
 
 if TYPE_CHECKING:
     from transformers import FeatureExtractionMixin, PreTrainedModel
 
-MADE_OF = "made_of.json"
+LOCK = ".lock"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR)
+LEAST_ROOM = 2**20  # bytes; with less, a failed write is put down to the full disk
 
 
 def check_output(folder: Path, resume: bool) -> None:
@@ -25,25 +35,42 @@ def check_output(folder: Path, resume: bool) -> None:
         raise OutputError(folder, problem, "add --resume to go on, or choose another folder")
 
 
-def claim(folder: Path, made_of: dict[str, Any]) -> None:
-    """Note what the results in a folder are made of, before the first of them is there.
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep a folder to one run, and say as an `OutputError` why nothing can be written there."""
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FileLock(folder / LOCK, timeout=0))
+        except Timeout as error:
+            problem = "is being written to by another run"
+            raise OutputError(folder, problem, "wait for it, or choose another folder") from error
+        except OSError as error:
+            raise _refusal(folder, error) from error
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in (*NO_ROOM, *NO_RIGHT):
+                raise
+            raise _refusal(folder, error) from error
+        except (SafetensorError, RuntimeError) as error:  # how weights fail to be written
+            if shutil.disk_usage(folder).free >= LEAST_ROOM:
+                raise
+            raise _no_room(folder) from error
 
-    Raises `OutputError` naming what differs, if they were begun with something else.
-    """
-    path = folder / MADE_OF
-    made_of = json.loads(json.dumps(made_of))  # as it will be read again
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(path, made_of)
-        return
-    before = json.loads(path.read_text(encoding="utf-8"))
-    differing = sorted(
-        name for name in before.keys() | made_of.keys() if before.get(name) != made_of.get(name)
-    )
-    if differing:
-        changes = (f"{name} {before.get(name)} (now {made_of.get(name)})" for name in differing)
-        problem = f"holds results of other {', '.join(changes)}"
-        raise OutputError(folder, problem, "choose another folder, or delete it first")
+
+def _refusal(folder: Path, error: OSError) -> OutputError:
+    """Say what the system refused, by its number."""
+    if error.errno in NO_ROOM:
+        return _no_room(folder)
+    place = error.filename or folder
+    problem = f"cannot be written to ({error.strerror or type(error).__name__})"
+    return OutputError(os.fspath(place), problem, "check its permissions, or choose another folder")
+
+
+def _no_room(folder: Path) -> OutputError:
+    remedy = "make room, then go on with --resume"
+    return OutputError(folder, "cannot be written to: the disk is full", remedy)
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -66,13 +93,19 @@ def save_model(
     extractor: "FeatureExtractionMixin",
     record: dict[str, Any],
     folder: Path,
+    others: Iterable[Path] = (),
 ) -> None:
-    """Write model, feature extractor and record to a folder that appears when it is complete."""
+    """Write model, feature extractor and record to a folder that appears when it is complete.
+
+    Copies of `others` come with them.
+    """
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial)
     extractor.save_pretrained(partial)
     write_json(partial / "training.json", record)
+    for file in others:
+        shutil.copy(file, partial)
     partial.rename(folder)
 
 

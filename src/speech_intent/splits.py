@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from .copies import and_copies, check_copies, representatives
 from .errors import DataError
 from .recipes import PLAIN, Recipe
 
@@ -19,9 +20,9 @@ logger = logging.getLogger("speech_intent")
 
 @dataclass(frozen=True)
 class SplitTable:
-    """A table whose every clip has a split, and how that came about."""
+    """A table whose `split` is filled, and how that came about."""
 
-    table: pd.DataFrame
+    table: pd.DataFrame  # "" in `split`: left out
     note: str  # in words, for the record; with a warning of what stands on both sides
 
 
@@ -31,6 +32,7 @@ def assign_splits(table: pd.DataFrame, recipe: Recipe = PLAIN) -> SplitTable:
     Test clips: as given, else the recipe's share of the clips, by speaker where speakers are known
     and every intent then stands on both sides, else stratified by intent. Validation clips are
     carved out of train in the same way. Clips of a speaker who is not named count as one speaker's.
+    Clips with the same samples (`digest`) stay together, or see `check_copies`.
     """
     table = table.copy()
     note = "given"
@@ -40,10 +42,14 @@ def assign_splits(table: pd.DataFrame, recipe: Recipe = PLAIN) -> SplitTable:
     if "validation" not in set(table["split"]):
         rule = _hold_out(table, "validation", recipe.validation_share, recipe)
         note += f"; validation {rule} of train"
+    table = check_copies(table, recipe.data, recipe.drop_copies)
+    return SplitTable(table, note + shared_note(table))
+
+
+def shared_note(table: pd.DataFrame) -> str:
+    """Warn, for a note, of speakers and phrasings on both sides of the test; "" of none."""
     shared = _shared(table)
-    if shared:
-        note += f"; WARNING: test shares {' and '.join(shared)} with train"
-    return SplitTable(table, note)
+    return f"; WARNING: test shares {' and '.join(shared)} with train" if shared else ""
 
 
 def _shared(table: pd.DataFrame) -> list[str]:
@@ -78,7 +84,7 @@ def _hold_out(table: pd.DataFrame, split: str, share: float, recipe: Recipe) -> 
             "split by clip instead, so speakers are shared",
             split,
         )
-    held_out = _draw_clips(rows, share, seed)
+    held_out = and_copies(rows, _draw_clips(representatives(rows), share, seed))
     if not held_out:
         problem = f"no clip can be spared for {split}: every intent needs at least three"
         raise DataError("the data", [problem])

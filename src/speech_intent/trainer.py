@@ -1,19 +1,25 @@
 """transformers' Trainer, set up for clips of speech."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
+from safetensors.torch import load_model
 from transformers import (
     EarlyStoppingCallback,
     PrinterCallback,
     Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
     TrainingArguments,
 )
 
 from . import metrics, model
 from .batches import Collator
+from .errors import UserError
 from .features import PaddingRule
 from .frames import FrameCollator
 from .model import NewClassifier
@@ -24,6 +30,8 @@ if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
     from torch.utils.data import DataLoader
 
+STATE = "trainer_state.json"  # of a checkpoint
+WEIGHTS = "model.safetensors"
 LOGGED = ("epoch", "step", "loss", "learning_rate", "eval_loss", "eval_acc", "eval_f1")
 
 
@@ -45,6 +53,22 @@ class SpeechTrainer(Trainer):
     def get_test_dataloader(self, test_dataset: "Dataset") -> "DataLoader":
         """Load clips to be predicted in the same way."""
         return self.get_eval_dataloader(test_dataset)
+
+
+class StopDiverged(TrainerCallback):
+    """End a training whose numbers have become none, before its weights replace good ones."""
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        """Raise `UserError` if the validation loss is not finite."""
+        if not math.isfinite(kwargs["metrics"]["eval_loss"]):
+            problem = f"diverged in epoch {math.ceil(state.epoch or 0)}"
+            raise UserError("training", problem, "lower --learning-rate, in another --output-dir")
 
 
 def training_arguments(
@@ -123,7 +147,11 @@ def build_trainer(
         processing_class=classifier.extractor,
         compute_metrics=metrics.validation_scores(numbers.metric),
         compute_loss_func=model.intent_loss(tables["train"], numbers.class_weights),
-        callbacks=[EarlyStoppingCallback(numbers.patience), Progress(numbers.metric)],
+        callbacks=[
+            StopDiverged(),
+            EarlyStoppingCallback(numbers.patience),
+            Progress(numbers.metric),
+        ],
     )
     trainer.eval_collator = _collator(classifier, numbers, training=False)
     trainer.remove_callback(PrinterCallback)
@@ -137,6 +165,20 @@ def _collator(classifier: NewClassifier, numbers: Hyperparameters, training: boo
     if saves and not torch.accelerator.is_available():
         return FrameCollator(classifier.extractor, classifier.model, numbers, training)
     return Collator(classifier.extractor, classifier.model.config, numbers, training)
+
+
+def was_last(checkpoint: Path) -> bool:
+    """Whether training had ended, early or not, when a checkpoint was written."""
+    state = TrainerState.load_from_json(str(checkpoint / STATE))
+    control = state.stateful_callbacks["TrainerControl"]["args"]
+    return control["should_training_stop"] or state.global_step >= state.max_steps
+
+
+def load_best(trainer: Trainer, last: Path) -> None:
+    """Give a trainer the state of its last checkpoint and the weights of its best."""
+    trainer.state = TrainerState.load_from_json(str(last / STATE))
+    best = last.with_name(f"checkpoint-{trainer.state.best_global_step}")
+    load_model(trainer.model, best / WEIGHTS, device=str(trainer.args.device))
 
 
 def training_log(history: list[dict[str, Any]]) -> pd.DataFrame:

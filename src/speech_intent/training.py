@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from . import frozen_head, model, run_folder
+from . import frozen_head, model, provenance, run_folder
 from .model import NewClassifier, Trained
+from .paths import BUNDLED_ENCODERS
 from .recipes import Hyperparameters, Recipe
-from .trainer import build_trainer, training_log
+from .trainer import build_trainer, load_best, training_log, was_last
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 MIN_EPOCHS = 10
 MAX_EPOCHS = 60
+LICENSE = "LICENSE"  # beside an encoder whose terms ask that it comes along
 
 
 def settle(numbers: Hyperparameters, classifier: NewClassifier, n_train: int) -> Hyperparameters:
@@ -49,16 +51,22 @@ def fine_tune(
 
     A frozen encoder gets a head that is fitted to the training clips alone, in a minute or less.
 
-    `output_dir` gets `model/` (model, feature extractor, label maps), `training_log.csv` and, until
-    it is done, `checkpoints/`; with `resume`, training goes on from the last complete one, if there
-    is one. Gives, for the record and also in `model/training.json`: `encoder`, `seed`,
-    `train_seconds` (of this process), `epochs`, `steps`, `parameters`, `best_validation` and
-    `hyperparameters`; with a frozen encoder, `epochs` and `steps` are None, and
-    `inverse_regularisation` is scikit-learn's C. Raises `OutputError` if `output_dir` holds a
-    finished run, or an unfinished one and `resume` is false.
+    `output_dir` gets `model/` (model, feature extractor, label maps), `training_log.csv`, what the
+    run is made of (`provenance`) and, until it is done, `checkpoints/`; with `resume`, training
+    goes on from the last complete one, if there is one. Gives, for the record and also in
+    `model/training.json`: `encoder`, `seed`, `train_seconds` (of this process), `epochs`, `steps`,
+    `parameters`, `best_validation` and `hyperparameters`; with a frozen encoder, `epochs` and
+    `steps` are None, and `inverse_regularisation` is scikit-learn's C. Raises `OutputError` if
+    `output_dir` holds a finished run, one of something else, or an unfinished one and `resume` is
+    false; `UserError` where training diverges.
     """
     run_folder.check_output(output_dir, resume)
     finished = output_dir / "model" / "training.json"
+    checkpoints = output_dir / "checkpoints"
+    if is_main_process():
+        begun = finished.exists() or run_folder.last_checkpoint(checkpoints) is not None
+        clips = provenance.clips_of(tables)
+        provenance.claim(output_dir, provenance.ingredients(recipe), clips, begun)
     if finished.exists():  # killed after training, before the test split was scored
         return json.loads(finished.read_text(encoding="utf-8"))
     numbers = recipe.numbers
@@ -66,7 +74,6 @@ def fine_tune(
     classifier = model.build_model(recipe.encoder, labels, numbers.spec_augment, numbers.seed)
     numbers = replace(numbers, freeze=model.freeze(classifier, numbers.freeze))
     classifier.model.config.max_seconds = numbers.max_seconds
-    checkpoints = output_dir / "checkpoints"
     began = time.perf_counter()
     if numbers.freeze == "encoder":
         trained = frozen_head.train(classifier, tables, numbers)
@@ -81,11 +88,20 @@ def fine_tune(
         **trained.record,
     }
     if is_main_process():
-        output_dir.mkdir(parents=True, exist_ok=True)
         trained.log.to_csv(output_dir / "training_log.csv", index=False)
-        run_folder.save_model(classifier.model, classifier.extractor, record, output_dir / "model")
+        _save(classifier, record, output_dir)
         shutil.rmtree(checkpoints, ignore_errors=True)
     return record
+
+
+def _save(classifier: NewClassifier, record: dict[str, Any], output_dir: Path) -> None:
+    """Write `model/`, with the list of its clips and the licence of its encoder."""
+    encoder = Path(BUNDLED_ENCODERS.get(record["encoder"], record["encoder"]))
+    others = [output_dir / provenance.CLIPS]
+    if classifier.pretrained and (encoder / LICENSE).is_file():
+        others.append(encoder / LICENSE)
+    folder = output_dir / "model"
+    run_folder.save_model(classifier.model, classifier.extractor, record, folder, others)
 
 
 def _train(
@@ -103,7 +119,10 @@ def _train(
         # arXiv:2202.10054).
         frozen_head.train(classifier, tables, numbers)
     trainer = build_trainer(classifier, tables, numbers, checkpoints)
-    trainer.train(resume_from_checkpoint=last and str(last))
+    if last is not None and was_last(last):
+        load_best(trainer, last)
+    else:
+        trainer.train(resume_from_checkpoint=last and str(last))
     answers = trainer.predict(trainer.eval_dataset)
     log = training_log(trainer.state.log_history)
     record = {

@@ -1,0 +1,126 @@
+"""What may test a model: the split that it was trained with, and never what it learned from."""
+
+import json
+import logging
+from pathlib import Path
+
+import pandas as pd
+
+from . import data, hub_models, provenance
+from .data import Splits
+from .errors import DataError
+from .recipes import Recipe
+from .splits import SplitTable, assign_splits, shared_note
+
+SAME_LIST = 0.9  # of the names on two lists must have the same intent, or they are two datasets
+LEARNED = {  # by what is scored: the splits that the model has learned from
+    "test": ("train", "validation"),
+    "validation": ("train",),
+    "train": (),
+}
+N_SHOWN = 3  # names in a message
+
+logger = logging.getLogger("speech_intent")
+
+
+def load_splits(
+    model: str | Path, recipe: Recipe, split: str = "test", seed: int | None = None
+) -> Splits:
+    """Load the recordings that a recipe names, in the splits that a model was trained with.
+
+    See `assign_held_out`. Raises `DataError`, `ModelError`.
+    """
+    recordings = data.read_recordings(recipe)
+    folder = hub_models.model_folder(model)
+    table = assign_held_out(folder, recordings.table, recipe, split, seed)
+    return data.make_splits(recordings, table)
+
+
+def assign_held_out(
+    folder: Path,
+    table: pd.DataFrame,
+    recipe: Recipe,
+    split: str = "test",
+    seed: int | None = None,
+) -> SplitTable:
+    """Split a table as the model in a folder was trained, so that `split` may be scored.
+
+    Clips are recognised by their samples, or by their names in the same dataset. Where the data
+    name splits, those hold; `seed` draws new ones where they do not. Either way clips that the
+    model has learned from are left out of `split`, with a warning. Of a model that does not list
+    its clips, the seed decides.
+    """
+    clips = provenance.read_clips(folder)
+    recipe = recipe.with_seed(split_seed(folder, seed))
+    if clips is None:
+        return assign_splits(table, recipe)
+    learned = trained_splits(table, clips)
+    assigned = _as_trained(table, learned, recipe, redraw=seed is not None)
+    return _without_learned(assigned, learned, split, recipe)
+
+
+def split_seed(folder: Path, given: int | None = None) -> int:
+    """Choose the seed of a split: what was given, else what the model was trained with, else 0."""
+    if given is not None:
+        return given
+    try:
+        record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+        return int(record["seed"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+
+
+def trained_splits(table: pd.DataFrame, clips: pd.DataFrame) -> pd.Series:
+    """Find for each row of a table its split in a model's `clips`; "" for clips that are new."""
+    by_digest = clips.drop_duplicates("digest").set_index("digest")["split"]
+    found = table["digest"].map(by_digest)
+    by_name = clips.drop_duplicates("file_name").set_index("file_name")
+    common = table[table["file_name"].isin(by_name.index)]
+    same_intent = common["intent"] == common["file_name"].map(by_name["intent"])
+    if len(common) and same_intent.mean() >= SAME_LIST:
+        found = found.fillna(table["file_name"].map(by_name["split"]))
+    return found.fillna("").astype(str)
+
+
+def _as_trained(
+    table: pd.DataFrame, learned: pd.Series, recipe: Recipe, redraw: bool
+) -> SplitTable:
+    """Give a table the splits of a model's training, as far as it leaves them open."""
+    is_known = learned.ne("")
+    if redraw or not is_known.any():
+        return assign_splits(table, recipe)
+    if table["split"].ne("").any():
+        is_open = (table["split"] == "train") & learned.isin(["train", "validation"])
+        return assign_splits(table.assign(split=table["split"].mask(is_open, learned)), recipe)
+    table = table.assign(split=learned)
+    note = "as the model was trained"
+    if not is_known.all():
+        n_new = int((~is_known).sum())
+        note += f"; {n_new} clips are new since then, in no split"
+        text = "warning: %s: left out %d clips that are new since training, such as %s"
+        logger.warning(text, recipe.data, n_new, _named(table[~is_known]))
+    return SplitTable(table, note + shared_note(table))
+
+
+def _without_learned(
+    split_table: SplitTable, learned: pd.Series, split: str, recipe: Recipe
+) -> SplitTable:
+    """Take out of a split what the model has learned from; warn of it."""
+    table = split_table.table
+    is_scored = table["split"] == split
+    is_learned = is_scored & learned.isin(LEARNED[split])
+    if not is_learned.any():
+        return split_table
+    n = int(is_learned.sum())
+    if n == is_scored.sum():
+        problem = f"the model was trained on all {n} {split} clips; give it others"
+        raise DataError(recipe.data, [problem])
+    text = "warning: %s: left out of %s %d clips that the model was trained on, such as %s"
+    logger.warning(text, recipe.data, split, n, _named(table[is_learned]))
+    table = table.assign(split=table["split"].mask(is_learned, ""))
+    note = f"; WARNING: {n} clips that the model was trained on are left out"
+    return SplitTable(table, split_table.note + note)
+
+
+def _named(table: pd.DataFrame) -> str:
+    return ", ".join(table["file_name"].head(N_SHOWN))

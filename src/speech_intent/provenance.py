@@ -1,0 +1,130 @@
+"""What a run was made of, kept beside its results and compared before anybody adds to them.
+
+`made_of.json` names the encoder, its digest and every number; `clips.csv`, which goes into the
+model's folder too, lists the clips of each split with a digest of their samples.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from . import hub_models, model_files
+from .errors import ModelError, OutputError
+from .paths import BUNDLED_ENCODERS
+from .recipes import Recipe
+from .run_folder import write_json
+
+if TYPE_CHECKING:
+    from datasets import DatasetDict
+
+MADE_OF = "made_of.json"
+CLIPS = "clips.csv"
+COLUMNS = ["split", "file_name", "intent", "digest"]
+CHANGES = {  # columns in which a clip may differ between two lists
+    "split": "in another split",
+    "intent": "of another intent",
+    "digest": "with other samples",
+}
+
+
+def ingredients(recipe: Recipe) -> dict[str, Any]:
+    """Name what decides a run's results, beside the clips: the encoder and every number.
+
+    Raises `ModelError` for an encoder that cannot be found.
+    """
+    digest = None
+    if recipe.encoder != "random":
+        encoder = BUNDLED_ENCODERS.get(recipe.encoder, recipe.encoder)
+        digest = model_files.weights_digest(hub_models.model_folder(encoder))
+    return {"encoder": recipe.encoder, "encoder_digest": digest, **recipe.numbers.used()}
+
+
+def clips_of(tables: "DatasetDict") -> pd.DataFrame:
+    """List the clips of train, validation and test: `COLUMNS`, all text."""
+    lists = []
+    for split, table in tables.items():
+        names = table.features["label"].names
+        columns = {
+            "split": split,
+            "file_name": list(table["file_name"]),
+            "intent": [names[label] for label in table["label"]],
+            "digest": list(table["digest"]),
+        }
+        lists.append(pd.DataFrame(columns))
+    return pd.concat(lists, ignore_index=True)
+
+
+def read_clips(folder: Path) -> pd.DataFrame | None:
+    """Read the clips that a run or a model was made of; None where it does not say.
+
+    Raises `ModelError` for a list that cannot be read.
+    """
+    path = folder / CLIPS
+    if not path.is_file():
+        return None
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False)[COLUMNS]
+    except (OSError, ValueError, KeyError) as error:
+        problem = "is no list of the clips that the model was trained on"
+        raise ModelError(path, problem, "download or train the model again") from error
+
+
+def claim(
+    folder: Path,
+    made_of: dict[str, Any],
+    clips: pd.DataFrame | None = None,
+    begun: bool = True,
+) -> None:
+    """Note what the results in a folder are made of, before the first of them is there.
+
+    Raises `OutputError` naming what differs, if they were made of something else, or nobody knows
+    of what. Where no result was `begun`, an earlier note does not count.
+    """
+    made_of = json.loads(json.dumps(made_of))  # as it will be read again
+    if begun:
+        changes = _changes(_read(folder), made_of)
+        if clips is not None:
+            changes += _changed_clips(read_clips(folder), clips)
+        if changes:
+            problem = f"holds results of other {', '.join(changes)}"
+            raise OutputError(folder, problem, "choose another folder, or delete it first")
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    if clips is not None:
+        clips.to_csv(folder / CLIPS, index=False)
+    write_json(folder / MADE_OF, made_of)
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / MADE_OF).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        problem = "holds results that do not say what they were made of"
+        raise OutputError(folder, problem, "choose another folder, or delete it first") from error
+
+
+def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    names = sorted(before.keys() | now.keys())
+    return [
+        f"{name} {before.get(name)} (now {now.get(name)})"
+        for name in names
+        if before.get(name) != now.get(name)
+    ]
+
+
+def _changed_clips(before: pd.DataFrame | None, now: pd.DataFrame) -> list[str]:
+    """Say in how many clips two lists differ, and how; nothing if they are the same."""
+    if before is None:
+        return ["clips"]
+    both = before.merge(now, on="file_name", how="outer", suffixes=("", "_now"), indicator=True)
+    counts = {
+        "more": int((both["_merge"] == "right_only").sum()),
+        "fewer": int((both["_merge"] == "left_only").sum()),
+    }
+    common = both[both["_merge"] == "both"]
+    for column, words in CHANGES.items():
+        counts[words] = int((common[column] != common[f"{column}_now"]).sum())
+    found = ", ".join(f"{n} {words}" for words, n in counts.items() if n)
+    return [f"clips ({found})"] if found else []

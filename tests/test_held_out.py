@@ -1,0 +1,174 @@
+import json
+import shutil
+
+import pandas as pd
+import pytest
+
+from speech_intent import data, experiment, held_out, provenance
+from speech_intent.errors import DataError
+from speech_intent.recipes import PLAIN, resolve
+
+INTENTS = ("dim", "on")
+SPLITS = ["train"] * 6 + ["validation"] * 2 + ["test"] * 4
+
+
+def clips(n: int = 12, split: bool = False, prefix: str = "") -> pd.DataFrame:
+    """`n` clips of each of two intents; with `split` the data say which is which."""
+    rows = [
+        {
+            "file_name": f"{intent}_{i}.wav",
+            "intent": intent,
+            "speaker": "",
+            "split": SPLITS[i] if split else "",
+            "digest": f"{prefix}{intent}{i}",
+        }
+        for intent in INTENTS
+        for i in range(n)
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A model that was trained on `clips()` in `SPLITS`, with seed 5."""
+    (tmp_path / "training.json").write_text('{"seed": 5}')
+    clips(split=True)[provenance.COLUMNS].to_csv(tmp_path / "clips.csv", index=False)
+    return tmp_path
+
+
+def names(table, split) -> set[str]:
+    return set(table.loc[table["split"] == split, "file_name"])
+
+
+def as_trained(split: str) -> set[str]:
+    return names(clips(split=True), split)
+
+
+def test_the_split_is_the_one_of_training(model, caplog):
+    split = held_out.assign_held_out(model, clips(), PLAIN)
+    for name in ("train", "validation", "test"):
+        assert names(split.table, name) == as_trained(name)
+    assert split.note == "as the model was trained"
+    assert caplog.text == ""
+
+
+def test_clips_that_were_added_move_nothing_and_are_told(model, caplog):
+    split = held_out.assign_held_out(model, clips(14), PLAIN)
+    assert names(split.table, "test") == as_trained("test")
+    assert split.note == "as the model was trained; 4 clips are new since then, in no split"
+    assert "left out 4 clips that are new since training, such as dim_12.wav" in caplog.text
+
+
+def test_clips_are_known_by_their_samples_under_other_names(model):
+    table = clips()
+    table["file_name"] = "moved/" + table["file_name"]
+    split = held_out.assign_held_out(model, table, PLAIN)
+    assert names(split.table, "test") == {f"moved/{name}" for name in as_trained("test")}
+
+
+def test_clips_are_known_by_their_names_where_samples_differ_in_the_last_bit(model):
+    split = held_out.assign_held_out(model, clips(prefix="elsewhere"), PLAIN)
+    assert names(split.table, "test") == as_trained("test")
+
+
+def test_the_same_names_in_another_dataset_mean_nothing(model):
+    table = clips(prefix="other")
+    table["intent"] = table["intent"].replace({"on": "dim", "dim": "on"})
+    split = held_out.assign_held_out(model, table, PLAIN)
+    assert split.note.startswith("stratified by clip 30 %, seed 5")
+
+
+def test_a_dataset_that_the_model_never_saw_is_split_by_its_seed(model):
+    table = clips(prefix="other").assign(file_name=[f"{i}.wav" for i in range(24)])
+    drawn = {seed: held_out.assign_held_out(model, table, PLAIN, seed=seed) for seed in (None, 5)}
+    assert drawn[None].note == drawn[5].note
+    assert names(drawn[None].table, "test") == names(drawn[5].table, "test")
+
+
+def test_a_model_that_lists_no_clips_has_a_seed(model):
+    (model / "clips.csv").unlink()
+    split = held_out.assign_held_out(model, clips(), PLAIN)
+    assert split.note.startswith("stratified by clip 30 %, seed 5")
+    again = held_out.assign_held_out(model, clips(), PLAIN, seed=2)
+    assert again.note.startswith("stratified by clip 30 %, seed 2")
+
+
+def test_a_split_that_is_drawn_leaves_out_what_was_learned(model, caplog):
+    split = held_out.assign_held_out(model, clips(), PLAIN, seed=1)
+    tested = names(split.table, "test")
+    assert tested
+    assert tested <= as_trained("test")
+    n_gone = 8 - len(tested)  # 30 % of 12, of each intent
+    assert n_gone > 0
+    assert split.note.endswith(
+        f"; WARNING: {n_gone} clips that the model was trained on are left out"
+    )
+    assert f"left out of test {n_gone} clips that the model was trained on, such as" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("scored", "left"), [("test", {"test"}), ("validation", {"validation", "test"})]
+)
+def test_splits_of_the_data_hold_but_for_what_was_learned(model, scored, left):
+    """All clips are now said to be test clips, or validation clips, or to train."""
+    table = clips(split=True)
+    table.loc[:5, "split"] = scored
+    split = held_out.assign_held_out(model, table, PLAIN, scored)
+    expected = {
+        row.file_name
+        for row, before in zip(table.itertuples(), clips(split=True)["split"], strict=True)
+        if row.split == scored and before in left
+    }
+    assert names(split.table, scored) == expected
+
+
+def test_training_clips_are_scored_when_that_is_asked_for(model):
+    split = held_out.assign_held_out(model, clips(), PLAIN, "train")
+    assert names(split.table, "train") == as_trained("train")
+    assert "WARNING" not in split.note
+
+
+def test_validation_is_that_of_training_where_the_data_name_none(model):
+    table = clips(14, split=False)
+    table["split"] = (["train"] * 8 + ["test"] * 4 + ["train"] * 2) * 2
+    split = held_out.assign_held_out(model, table, PLAIN, "validation")
+    assert names(split.table, "validation") == as_trained("validation")
+    assert split.note == "given"
+
+
+def test_a_test_of_nothing_but_training_clips_is_refused(model):
+    table = clips(6)
+    table["split"] = ["train", "train", "train", "validation", "test", "test"] * 2
+    with pytest.raises(DataError) as refusal:
+        held_out.assign_held_out(model, table, resolve(data="mine"))
+    assert refusal.value.problems == ("the model was trained on all 4 test clips; give it others",)
+
+
+@pytest.mark.parametrize("text", [None, "", "{}", "[]", '{"seed": null}'])
+def test_a_model_whose_seed_is_not_known_gets_0(tmp_path, text):
+    if text is not None:
+        (tmp_path / "training.json").write_text(text)
+    assert held_out.split_seed(tmp_path) == 0
+    assert held_out.split_seed(tmp_path, 3) == 3
+
+
+def test_a_seed_that_was_recorded_is_used(tmp_path):
+    (tmp_path / "training.json").write_text('{"seed": 7}')
+    assert held_out.split_seed(tmp_path) == 7
+
+
+def test_a_run_is_tested_again_on_its_own_clips(tmp_path, write_folder, recipe):
+    """Trained with another seed than 0 on data that name no split; then clips are added."""
+    folder = write_folder(tmp_path / "data", 6)
+    given = recipe(data=folder, freeze="encoder", seed=3)
+    experiment.run(given, tmp_path / "out")
+    answered = pd.read_csv(tmp_path / "out" / "predictions.csv")["file_name"]
+    shutil.rmtree(folder)
+    write_folder(folder, 9)
+    again = held_out.load_splits(tmp_path / "out" / "model", recipe(data=folder))
+    assert again.tables["test"]["file_name"] == answered.tolist()
+    drawn = data.load_data(given.with_seed(3)).tables["train"]["file_name"]
+    record = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert set(drawn) & set(answered)  # what the seed alone would have led to
+    assert again.note == "as the model was trained; 12 clips are new since then, in no split"
+    assert record["seed"] == 3
