@@ -155,6 +155,7 @@ def test_a_model_whose_seed_is_not_known_gets_0(tmp_path, text):
 def test_a_seed_that_was_recorded_is_used(tmp_path):
     (tmp_path / "training.json").write_text('{"seed": 7}')
     assert held_out.split_seed(tmp_path) == 7
+    assert held_out.split_seed(tmp_path, 0) == 0
 
 
 def test_a_run_is_tested_again_on_its_own_clips(tmp_path, write_folder, recipe):
