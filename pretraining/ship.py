@@ -20,6 +20,7 @@ from transformers import AutoModel, AutoModelForAudioClassification, PreTrainedM
 from speech_intent import cards, data, evaluation, onnx_export
 from speech_intent.paths import BUNDLED_ENCODERS, ROOT, SHIPPED, SMALL
 from speech_intent.predict import IntentClassifier
+from speech_intent.provenance import CLIPS
 from speech_intent.recipes import resolve
 
 CARD = "README.md"
@@ -43,7 +44,8 @@ def ship_classifier(source: Path, target: Path) -> None:
     classifier = AutoModelForAudioClassification.from_pretrained(source, dtype="float32")
     encoder = json.loads((source / RECORD).read_text(encoding="utf-8"))["encoder"]
     license = BUNDLED_ENCODERS[encoder] / LICENSE
-    replace_model(classifier, target, [source / EXTRACTOR, source / RECORD, license])
+    copied = [source / EXTRACTOR, source / RECORD, source / CLIPS, license]
+    replace_model(classifier, target, copied)
 
 
 def replace_model(model: PreTrainedModel, target: Path, copied: list[Path]) -> None:
