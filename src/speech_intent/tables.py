@@ -1,11 +1,13 @@
 """What both readers of data, of folders and of the Hub, share: the table and its checks."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import pandas as pd
+
+from .names import composed, likeness
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -16,6 +18,8 @@ SPLIT_NAMES = {
     "valid": "validation",
     "val": "validation",
     "dev": "validation",
+    "devel": "validation",
+    "development": "validation",
     "testing": "test",
 }
 
@@ -27,6 +31,40 @@ class Listing:
     table: pd.DataFrame  # a row a clip: file_name, intent, speaker, split ("": unknown), others
     clips: "Dataset"  # the same clips: the column `audio` ({"bytes", "path"}, not decoded)
     problems: tuple[str, ...]  # of clips and rows; such a clip may be missing from both
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What the file of a table holds, and everything in it that is no row."""
+
+    table: pd.DataFrame  # text; the index is the line, from 1, on which a row begins
+    problems: tuple[str, ...]  # to follow the file's name: "line 4: ...", "is empty"
+
+
+def no_rows(problem: str) -> Rows:
+    """Say why a file holds nothing that could be used."""
+    return Rows(pd.DataFrame(), (problem,))
+
+
+@dataclass
+class Collected:
+    """Rows and problems while a file is read."""
+
+    rows: list[dict[str, str]] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def add(self, line: int, row: dict[str, str]) -> None:
+        """Take a row that begins on this line."""
+        self.rows.append(row)
+        self.lines.append(line)
+
+    def finished(self) -> Rows:
+        """Give all of it, "" where a row has nothing in a column."""
+        if not self.rows and not self.problems:
+            self.problems.append("has no rows")
+        table = pd.DataFrame(self.rows, index=self.lines, dtype=object).fillna("")
+        return Rows(table, tuple(self.problems))
 
 
 def name_intents(column: pd.Series, intents: tuple[str, ...]) -> pd.Series:
@@ -43,7 +81,8 @@ def name_intents(column: pd.Series, intents: tuple[str, ...]) -> pd.Series:
 
 def split_name(name: str) -> str:
     """Give a split its usual name."""
-    return SPLIT_NAMES.get(name.lower(), name.lower())
+    key = likeness(name)
+    return SPLIT_NAMES.get(key, key)
 
 
 def table_problems(table: pd.DataFrame) -> list[str]:
@@ -53,13 +92,14 @@ def table_problems(table: pd.DataFrame) -> list[str]:
     if has_splits:
         problems += _split_problems(table)
     problems += _count_problems(table, has_splits)
+    problems += _lookalike_problems(table["intent"])
     return problems
 
 
 def _name_problems(table: pd.DataFrame) -> Iterator[str]:
-    normal = table["file_name"].map(lambda name: str(PurePosixPath(name)))
-    for name in normal[normal.duplicated()].unique():
-        yield f"{name}: is listed {(normal == name).sum()} times"
+    counts = table["file_name"].map(lambda name: str(PurePosixPath(name))).value_counts(sort=False)
+    for name, count in counts[counts > 1].items():
+        yield f"{name}: is listed {count} times"
     for name in table.loc[table["intent"] == "", "file_name"]:
         yield f"{name}: its intent is empty"
 
@@ -92,3 +132,16 @@ def _count_problems(table: pd.DataFrame, has_splits: bool) -> Iterator[str]:
     if some_intent and len(counts) < 2:
         names = ", ".join(counts.index)
         yield f"there is one intent only ({names}); a classifier needs two"
+
+
+def _lookalike_problems(intents: pd.Series) -> Iterator[str]:
+    """Name intents that only a computer takes for different ones, and the spelling to keep."""
+    counts = intents[intents != ""].value_counts()  # the most frequent first
+    for _, spellings in counts.groupby(counts.index.map(likeness)):
+        if len(spellings) > 1:
+            # Names that differ in their Unicode form only would be printed alike.
+            show = ascii if spellings.index.map(composed).duplicated().any() else repr
+            named = [f"{show(name)} ({count} clips)" for name, count in spellings.items()]
+            usual = spellings.index[0]
+            problem = f"the intents {' and '.join(named)} look alike"
+            yield f"{problem}; write {show(usual)} for all of them, or names that differ more"
