@@ -17,7 +17,8 @@ def rows_of(*lines: str) -> dict[int, list[str]]:
     """Read lines without problems; give the cells of each row by its line."""
     rows = read(*lines)
     assert rows.problems == ()
-    return {line: list(cells) for line, cells in zip(rows.table.index, rows.table.to_numpy())}
+    table = rows.table
+    return {line: list(table.loc[line]) for line in table.index}
 
 
 # What is read
