@@ -1,5 +1,7 @@
 """The ways in which people lay out folders of clips: each comes out as the same table."""
 
+import os
+
 import pandas as pd
 import pytest
 
@@ -228,3 +230,18 @@ def test_the_table_keeps_its_form(tmp_path):
     found = folders.read_table(tmp_path)
     assert list(found.columns) == ["file_name", "intent", "speaker", "split"]
     assert isinstance(found.index, pd.RangeIndex)
+
+
+def test_names_that_are_no_text_are_named(tmp_path):
+    """As where a zip was unpacked on a system with another encoding."""
+    write(tmp_path, clips_in("{intent}/"))
+    for name in (b"on/caf\xe9.wav", b"caf\xe9/1.wav"):
+        path = os.path.join(os.fsencode(tmp_path), name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb"):
+            pass
+    with pytest.raises(DataError) as error:
+        folders.read_table(tmp_path)
+    text = str(error.value)
+    assert r"caf\udce9/1.wav: its name is not UTF-8; rename it" in text
+    assert r"on/caf\udce9.wav: its name is not UTF-8; rename it" in text

@@ -50,6 +50,42 @@ def test_empty_intents_alone_are_not_called_one_intent():
     assert tables.table_problems(table(("a.wav", "", ""))) == ["a.wav: its intent is empty"]
 
 
+def test_intents_that_look_alike_are_named_with_the_usual_spelling():
+    intents = ["turn on"] * 3 + ["Turn On"] * 2 + ["turn_on"] * 2 + ["off"] * 2
+    rows = [(f"{i}.wav", intent, "") for i, intent in enumerate(intents)]
+    assert tables.table_problems(table(*rows)) == [
+        "the intents 'turn on' (3 clips) and 'Turn On' (2 clips) and 'turn_on' (2 clips) look "
+        "alike; write 'turn on' for all of them, or names that differ more"
+    ]
+
+
+def test_intents_in_two_unicode_forms_are_told_apart_in_the_message():
+    intents = ["caf\xe9"] * 2 + ["cafe\u0301"] * 3 + ["off"] * 2
+    rows = [(f"{i}.wav", intent, "") for i, intent in enumerate(intents)]
+    assert tables.table_problems(table(*rows)) == [
+        r"the intents 'cafe\u0301' (3 clips) and 'caf\xe9' (2 clips) look alike; "
+        r"write 'cafe\u0301' for all of them, or names that differ more"
+    ]
+
+
+def test_a_million_clips_of_one_name_take_no_time():
+    rows = pd.DataFrame({"file_name": [f"{i // 2}.wav" for i in range(100_000)]})
+    rows = rows.assign(intent=["on", "off"] * 50_000, split="")
+    problems = tables.table_problems(rows)
+    assert problems[0] == "0.wav: is listed 2 times"
+    assert len(problems) == 50_000
+
+
+def test_rows_are_collected_with_their_lines():
+    collected = tables.Collected()
+    collected.add(2, {"a": "1"})
+    collected.add(5, {"b": "2"})
+    rows = collected.finished()
+    assert rows.table.to_dict("index") == {2: {"a": "1", "b": ""}, 5: {"a": "", "b": "2"}}
+    assert rows.problems == ()
+    assert tables.Collected().finished().problems == ("has no rows",)
+
+
 def test_numbered_intents_get_their_names():
     named = tables.name_intents(pd.Series(["1", "0", "1"]), ("on", "off"))
     assert list(named) == ["off", "on", "off"]
@@ -60,7 +96,15 @@ def test_numbered_intents_get_their_names():
 
 
 @pytest.mark.parametrize(
-    ("name", "usual"), [("Training", "train"), ("DEV", "validation"), ("test", "test"), ("x", "x")]
+    ("name", "usual"),
+    [
+        ("Training", "train"),
+        ("DEV", "validation"),
+        ("test", "test"),
+        ("x", "x"),
+        (" Test\xa0", "test"),
+        ("Devel", "validation"),
+    ],
 )
 def test_splits_have_one_name(name, usual):
     assert tables.split_name(name) == usual

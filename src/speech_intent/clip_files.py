@@ -1,7 +1,6 @@
 """Which file of a data folder the name in a row means, and why none."""
 
 import os
-import re
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +8,6 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from .names import composed
 
-HALVES = re.compile("[\ud800-\udfff]")  # how Python reads bytes in a name that are no text
 LEAVES = "file_name leaves the folder; it must be relative to it, without '..'"
 
 
@@ -35,8 +33,6 @@ class ClipFiles:
             return ClipFile(name, "file_name is empty")
         if leaves(name):
             return ClipFile(name, LEAVES)
-        if HALVES.search(name):
-            return ClipFile(name, "its name is not UTF-8; rename it")
         problem = _file_problem(self.folder / name)
         if problem is None:
             return ClipFile(name, self._link_problem(name))

@@ -63,7 +63,8 @@ def read_folder(folder: Path, recipe: Recipe = PLAIN) -> Listing:
     table["file_name"] = [clip.name for clip in found]
     problems += table_problems(table[table["file_name"] != ""])
     _warn_of_unlisted(folder, layout.clips, table["file_name"])
-    table = table[[clip.problem is None for clip in found]].reset_index(drop=True)
+    sound = [clip.problem is None for clip in found]
+    table = table[sound].reset_index(drop=True).astype(str)
     # As Audio(decode=False) stores it: datasets' Audio imports torchcodec even for a plain path.
     features = Features({"audio": {"bytes": Value("binary"), "path": Value("string")}})
     audio = [{"bytes": None, "path": str(folder / name)} for name in table["file_name"]]

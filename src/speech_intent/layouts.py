@@ -10,6 +10,7 @@ What there is of these, the first wins; `docs/data.md` shows each:
 """
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from .tables import SPLITS, split_name
 
 TABLE_SUFFIXES = {".csv", ".tsv", ".jsonl"}
 JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}  # what systems leave beside people's files
+HALVES = re.compile("[\ud800-\udfff]")  # how Python reads bytes in a name that are no text
 NONE = (
     "it has neither metadata.csv nor anything else that says what its clips are: no metadata.jsonl,"
     " no train.csv and test.csv, no folder for each intent (docs/data.md shows what can be read)"
@@ -50,13 +52,14 @@ class Layout:
     """What a data folder holds. Every name is relative to it, with "/"."""
 
     parts: tuple[Part, ...]
-    clips: tuple[str, ...]  # every audio file
+    clips: tuple[str, ...]  # every audio file whose name is text
 
 
 def find_layout(folder: Path) -> Layout:
     """Look through a folder. Raises `DataError` for one whose clips nothing describes."""
     names = _visible_names(folder)
-    clips = tuple(name for name in names if _suffix(name) in SUFFIXES)
+    files = [name for name in names if _suffix(name) in SUFFIXES]
+    clips = tuple(name for name in files if not HALVES.search(name))
     tables = [name for name in names if _suffix(name) in TABLE_SUFFIXES]
     parts = (
         _metadata(folder, "", tables, clips)
@@ -68,6 +71,9 @@ def find_layout(folder: Path) -> Layout:
     )
     if not parts:
         raise DataError(folder, [NONE])
+    if parts[0].table is None and len(clips) < len(files):
+        others = [name for name in files if HALVES.search(name)]
+        raise DataError(folder, (f"{name}: its name is not UTF-8; rename it" for name in others))
     if len({part.split for part in parts}) == 1:  # there is nothing to be told apart
         parts = [Part(part.table, "", part.base, part.others) for part in parts]
     return Layout(tuple(parts), clips)
