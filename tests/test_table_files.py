@@ -14,6 +14,12 @@ TEXT = "file_name,intent,text\na.wav,früh,please\nb.wav,電,now\n"
 ROWS = [["a.wav", "früh", "please"], ["b.wav", "電", "now"]]
 
 
+def shifted(data: bytes) -> bytes:
+    """Insert a byte into the second line, and another at the end."""
+    place = data.index(b"w", data.index(b"a\0."))
+    return data[:place] + b"x" + data[place:] + b"x"
+
+
 @pytest.fixture
 def read(tmp_path):
     """Read bytes as a file of a name; give its rows."""
@@ -66,6 +72,7 @@ def test_a_code_page_is_named_with_the_line_and_the_remedy(read):
         (codecs.BOM_UTF8, "is empty"),
         (b"file_name,intent\na\0.wav,on\n", "line 2: holds a null character"),
         (TEXT.encode("utf-16")[:-1], "begins as UTF-16"),
+        (shifted(TEXT.encode("utf-16")), "line 2: a byte of UTF-16 is lacking or too many"),
     ],
 )
 def test_what_is_no_text_is_named(read, data, problem):

@@ -101,8 +101,11 @@ def _read_part(files: ClipFiles, part: Part, layout: Layout, recipe: Recipe) -> 
         problems += _split_conflicts(table, part.split)
         table["split"] = part.split
     names = table["file_name"].str.replace("\\", "/")  # as Windows writes paths
-    bases = [base for base in (part.base, *part.others) if _is_base(base, names, files)]
-    base = bases[0] if bases else part.base
+    bases = [part.base]
+    if part.others:
+        possible = (part.base, *part.others)
+        bases = [base for base in possible if _is_base(base, names, files)] or bases
+    base = bases[0]
     table["file_name"] = [_joined(base, name) for name in names]
     if len(bases) > 1 and not (base == part.base and part.is_base_sure):
         places = " and in ".join(f"{place}/" if place else "the folder itself" for place in bases)

@@ -18,6 +18,7 @@ from .tables import Collected, Rows, no_rows
 
 NO_TEXT = re.compile("[\0\ud800-\udfff]")  # what JSON can write and no file name can hold
 SAMPLE = 64  # bytes that tell UTF-16 without a mark: of ASCII every other byte is 0
+SHIFTED = "\u0a00"  # a line break of UTF-16 that is off by a byte; no character is called so
 MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark it begins with
@@ -42,6 +43,8 @@ def read_rows(path: Path, known: Collection[str]) -> Rows:
     for number, line in enumerate(lines, start=1):
         if "\0" in line:
             return no_rows(f"line {number}: holds a null character; save the file again as text")
+        if SHIFTED in line:
+            return no_rows(f"line {number}: a byte of UTF-16 is lacking or too many; save it again")
     if path.suffix.lower() == ".jsonl":
         return _json_rows(lines)
     return csv_rows(lines, known)
