@@ -124,6 +124,12 @@ def test_swallowed_rows_are_known_wherever_the_file_name_stands():
     assert list(rows.table["file_name"]) == ["3.wav"]
 
 
+def test_swallowed_rows_are_known_among_texts_with_separators():
+    rows = read(HEADER, '1.wav,on,"please', '2.wav,off,"now, or never"', "3.wav,on,x")
+    assert [problem[:15] for problem in rows.problems] == ["lines 2 to 3: o"]
+    assert list(rows.table["file_name"]) == ["3.wav"]
+
+
 def test_swallowed_rows_are_known_without_suffixes():
     rows = read(HEADER, '1,on,"please', '2,off,please"', "3,on,x")
     assert [problem[:15] for problem in rows.problems] == ["lines 2 to 3: o"]
