@@ -255,6 +255,14 @@ def test_no_damage_raises_anything_else(pack, cache):
     assert not [path for path in cache.rglob("*") if path.name.startswith(".partial")]
 
 
+def test_what_was_downloaded_in_its_place_is_named(tmp_path):
+    path = tmp_path / "mine.zip"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    assert problems_of(path)[0].startswith("it is a pointer of Git LFS; run `git lfs pull`")
+    path.write_text("\n<html><body>Not found</body></html>")
+    assert problems_of(path) == ["it is a web page; download the file itself"]
+
+
 def test_a_file_that_is_no_zip(tmp_path):
     path = tmp_path / "metadata.csv"
     path.write_text(TABLE)

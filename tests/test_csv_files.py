@@ -60,6 +60,11 @@ def test_rows_of_separators_and_blanks_are_no_rows(blank):
     assert rows_of(*lines) == {4: ["a.wav", "on", "please"]}
 
 
+def test_the_header_of_a_table_that_was_appended_is_no_row():
+    lines = (HEADER, "a.wav,on,x", HEADER, "b.wav,off,y")
+    assert rows_of(*lines) == {2: ["a.wav", "on", "x"], 4: ["b.wav", "off", "y"]}
+
+
 def test_separators_at_the_end_of_header_or_rows_are_no_columns():
     expected = {2: ["a.wav", "on"]}
     assert rows_of("file_name,intent,,", "a.wav,on,,") == expected

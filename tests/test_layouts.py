@@ -155,7 +155,7 @@ def test_clips_that_no_row_lists_are_told(tmp_path, caplog):
     assert set(answers(tmp_path)) == set(CLIPS)
     (record,) = caplog.records
     assert record.getMessage() == (
-        f"warning: {tmp_path}: 5 audio files are listed nowhere and are not used "
+        f"warning: {tmp_path}: audio files that are listed nowhere, and are not used: 5 "
         "(new/0.wav, new/1.wav, new/2.wav, ...)"
     )
 
@@ -163,7 +163,7 @@ def test_clips_that_no_row_lists_are_told(tmp_path, caplog):
 def test_clips_below_the_folders_of_intents_are_told(tmp_path, caplog):
     write(tmp_path, clips_in("{intent}/") | {"0.wav": "", "on/ann/9.wav": ""})
     assert set(answers(tmp_path)) == set(CLIPS)
-    assert "2 audio files are listed nowhere and are not used (0.wav, on/ann/9.wav)" in caplog.text
+    assert "listed nowhere, and are not used: 2 (0.wav, on/ann/9.wav)" in caplog.text
 
 
 # What is refused
@@ -175,6 +175,8 @@ def test_clips_below_the_folders_of_intents_are_told(tmp_path, caplog):
         ({}, "it has neither metadata.csv nor anything else"),
         (clips_in(""), "it has neither metadata.csv nor anything else"),
         (clips_in("clips/"), "it has neither metadata.csv nor anything else"),
+        (clips_in("{split}/"), "it has neither metadata.csv nor anything else"),
+        ({"labels.xlsx": "", **clips_in("")}, "labels.xlsx cannot be read; save it as metadata"),
         (
             {"metadata.csv": "", "metadata.jsonl": ""},
             "it has metadata.csv and metadata.jsonl; keep the one that holds",

@@ -70,6 +70,10 @@ def test_a_code_page_is_named_with_the_line_and_the_remedy(read):
         (b"", "is empty"),
         (b" \r\n\n", "is empty"),
         (codecs.BOM_UTF8, "is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS; run"),
+        (b"\xef\xbb\xbf\n<!DOCTYPE html><html>", "is a web page; download the file itself"),
+        (b"PK\x03\x04\x14\0", "is a spreadsheet or a zip; save it as CSV"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "is a spreadsheet; save it as CSV"),
         (b"file_name,intent\na\0.wav,on\n", "line 2: holds a null character"),
         (TEXT.encode("utf-16")[:-1], "begins as UTF-16"),
         (shifted(TEXT.encode("utf-16")), "line 2: a byte of UTF-16 is lacking or too many"),
@@ -111,6 +115,11 @@ def test_numbers_stay_as_they_are_written(read):
     rows = read(b'{"file_name": 7.0e1, "intent": 1' + b"0" * 5000 + b"}", "m.jsonl")
     assert rows.table["file_name"].item() == "7.0e1"
     assert len(rows.table["intent"].item()) == 5001
+
+
+def test_a_list_of_objects_is_told_to_be_lines(read):
+    rows = read(b'[{"file_name": "a.wav"},\n{"file_name": "b.wav"}]', "metadata.jsonl")
+    assert rows.problems == ("is one list of JSON; write one object a line",)
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,15 @@ def test_a_split_without_rows_and_a_single_intent():
     ]
 
 
+def test_nothing_is_counted_where_rows_are_missing():
+    rows = [("a.wav", "on", "train"), ("b.wav", "off", "test"), ("c.wav", "On", "tset")]
+    assert tables.table_problems(table(*rows), is_whole=False) == [
+        "c.wav: unknown split 'tset'; use train, validation or test",
+        "the intents 'on' (1 of the clips) and 'On' (1 of the clips) look alike; "
+        "write 'on' for all of them, or names that differ more",
+    ]
+
+
 def test_empty_intents_alone_are_not_called_one_intent():
     assert tables.table_problems(table(("a.wav", "", ""))) == ["a.wav: its intent is empty"]
 
@@ -54,8 +63,8 @@ def test_intents_that_look_alike_are_named_with_the_usual_spelling():
     intents = ["turn on"] * 3 + ["Turn On"] * 2 + ["turn_on"] * 2 + ["off"] * 2
     rows = [(f"{i}.wav", intent, "") for i, intent in enumerate(intents)]
     assert tables.table_problems(table(*rows)) == [
-        "the intents 'turn on' (3 clips) and 'Turn On' (2 clips) and 'turn_on' (2 clips) look "
-        "alike; write 'turn on' for all of them, or names that differ more"
+        "the intents 'turn on' (3 of the clips) and 'Turn On' (2 of the clips) and 'turn_on' "
+        "(2 of the clips) look alike; write 'turn on' for all of them, or names that differ more"
     ]
 
 
@@ -63,7 +72,7 @@ def test_intents_in_two_unicode_forms_are_told_apart_in_the_message():
     intents = ["caf\xe9"] * 2 + ["cafe\u0301"] * 3 + ["off"] * 2
     rows = [(f"{i}.wav", intent, "") for i, intent in enumerate(intents)]
     assert tables.table_problems(table(*rows)) == [
-        r"the intents 'cafe\u0301' (3 clips) and 'caf\xe9' (2 clips) look alike; "
+        r"the intents 'cafe\u0301' (3 of the clips) and 'caf\xe9' (2 of the clips) look alike; "
         r"write 'cafe\u0301' for all of them, or names that differ more"
     ]
 

@@ -20,12 +20,14 @@ from .errors import DataError
 from .layouts import TABLE_SUFFIXES, is_junk, is_split
 from .names import file_stem
 from .paths import cache_folder
+from .table_files import mistaken
 
 MOST_FILES = 500_000  # five times those of Speech Commands
 # Speech takes a few times less room in a zip; zeros take 1,032 times less.
 LARGEST_RATIO = 20
 ALLOWANCE = 100_000_000  # bytes that a zip of whatever size may hold besides
 RESERVE = 500_000_000  # bytes of the disk that stay free
+BEGINNING = 1_000  # bytes that tell what a file is
 CHUNK = 1 << 20  # bytes unpacked at a time
 ENCRYPTED = 0x1  # a bit of a member's flags
 FILES = {0, stat.S_IFREG, stat.S_IFDIR}  # 0: packed on Windows
@@ -46,6 +48,10 @@ def unpack(path: Path) -> Path:
         raise DataError(path, [problem])
     try:
         with path.open("rb") as file:
+            other = mistaken(file.read(BEGINNING))
+            if other is not None:
+                raise DataError(path, [f"it {other}"])
+            file.seek(0)
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         target = cache_folder("zips") / digest / file_stem(path.stem)
         if not target.is_dir():

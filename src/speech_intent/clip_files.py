@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from .layouts import is_junk
 from .names import composed
 
 LEAVES = "file_name leaves the folder; it must be relative to it, without '..'"
@@ -25,7 +26,9 @@ class ClipFiles:
     def __init__(self, folder: Path, clips: Iterable[str]):
         self.folder = folder
         self._roots = _roots(folder)
-        self._by_look = {_look(name): name for name in clips}
+        names = list(clips)
+        self._by_look = {_look(os.path.splitext(name)[0]): name for name in names}
+        self._by_look |= {_look(name): name for name in names}
 
     def find(self, name: str) -> ClipFile:
         """Find the file that a name means, also where the disk writes its accents otherwise."""
@@ -33,6 +36,8 @@ class ClipFiles:
             return ClipFile(name, "file_name is empty")
         if leaves(name):
             return ClipFile(name, LEAVES)
+        if any(map(is_junk, PurePosixPath(name).parts)):
+            return ClipFile(name, "is a hidden file, or in a hidden folder; name it otherwise")
         problem = _file_problem(self.folder / name)
         if problem is None:
             return ClipFile(name, self._link_problem(name))

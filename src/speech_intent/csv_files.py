@@ -42,7 +42,7 @@ def csv_rows(lines: list[str], known: Collection[str]) -> Rows:
     header = next(records, None)
     if header is None:
         return no_rows("has no header")
-    columns = header.fields
+    columns = list(header.fields)
     while columns and not columns[-1]:
         columns.pop()
     problem = _quote_problem(header, len(columns), separator) or _header_problem(columns)
@@ -50,6 +50,8 @@ def csv_rows(lines: list[str], known: Collection[str]) -> Rows:
         return no_rows(problem)
     collected = Collected()
     for record in records:
+        if record.fields == header.fields:  # tables were put one after the other
+            continue
         problem = _quote_problem(record, len(columns), separator) or _long_problem(record, columns)
         if problem:
             collected.problems.append(problem)

@@ -54,6 +54,7 @@ def read_folder(folder: Path, recipe: Recipe = PLAIN) -> Listing:
     problems = [problem for part in parts for problem in part.problems]
     if any(part.table.empty for part in parts):
         raise DataError(folder, problems)
+    is_whole = not problems
     table = pd.concat([part.table for part in parts]).fillna("")
     found = [files.find(name) for name in table["file_name"]]
     for place, clip in zip(table.index, found, strict=True):
@@ -61,8 +62,9 @@ def read_folder(folder: Path, recipe: Recipe = PLAIN) -> Listing:
             named = f"{place} ({clip.name})" if place else clip.name
             problems.append(f"{named}: {clip.problem}")
     table["file_name"] = [clip.name for clip in found]
-    problems += table_problems(table[table["file_name"] != ""])
-    _warn_of_unlisted(folder, layout.clips, table["file_name"])
+    problems += table_problems(table[table["file_name"] != ""], is_whole)
+    if not problems:
+        _warn_of_unlisted(folder, layout.clips, table["file_name"])
     sound = [clip.problem is None for clip in found]
     table = table[sound].reset_index(drop=True).astype(str)
     # As Audio(decode=False) stores it: datasets' Audio imports torchcodec even for a plain path.
@@ -142,7 +144,7 @@ def _warn_of_unlisted(folder: Path, clips: Iterable[str], listed: Iterable[str])
     unlisted = [name for name in clips if name not in names]
     if unlisted:
         logger.warning(
-            "warning: %s: %d audio files are listed nowhere and are not used (%s)",
+            "warning: %s: audio files that are listed nowhere, and are not used: %d (%s)",
             folder,
             len(unlisted),
             printable(", ".join(unlisted[:N_NAMED])) + ", ..." * (len(unlisted) > N_NAMED),

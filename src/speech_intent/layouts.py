@@ -21,6 +21,7 @@ from .errors import DataError
 from .tables import SPLITS, split_name
 
 TABLE_SUFFIXES = {".csv", ".tsv", ".jsonl"}
+OTHER_TABLES = {".xlsx", ".xls", ".ods", ".numbers", ".parquet"}
 JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}  # what systems leave beside people's files
 HALVES = re.compile("[\ud800-\udfff]")  # how Python reads bytes in a name that are no text
 NONE = (
@@ -70,13 +71,19 @@ def find_layout(folder: Path) -> Layout:
         or _intents(clips)
     )
     if not parts:
-        raise DataError(folder, [NONE])
+        raise DataError(folder, [_missing(names)])
     if parts[0].table is None and len(clips) < len(files):
         others = [name for name in files if HALVES.search(name)]
         raise DataError(folder, (f"{name}: its name is not UTF-8; rename it" for name in others))
     if len({part.split for part in parts}) == 1:  # there is nothing to be told apart
         parts = [Part(part.table, "", part.base, part.others) for part in parts]
     return Layout(tuple(parts), clips)
+
+
+def _missing(names: list[str]) -> str:
+    """Say that no table was found, or which file might be one."""
+    others = [name for name in names if not _parent(name) and _suffix(name) in OTHER_TABLES]
+    return f"{others[0]} cannot be read; save it as metadata.csv" if others else NONE
 
 
 def is_junk(name: str) -> bool:
@@ -184,8 +191,10 @@ def _split_intents(clips: tuple[str, ...]) -> list[Part]:
 
 def _intents(clips: tuple[str, ...]) -> list[Part]:
     part = Part(None, "", "")
-    n_intents = len(set(intents_of(part, clips).values()))
-    return [part] if n_intents > 1 else []  # a single folder of clips lacks its table
+    intents = set(intents_of(part, clips).values())
+    if len(intents) < 2 or all(map(is_split, intents)):  # folders of clips that lack a table
+        return []
+    return [part]
 
 
 def intents_of(part: Part, clips: tuple[str, ...]) -> dict[str, str]:

@@ -16,6 +16,13 @@ from .csv_files import LINE_BREAK, csv_rows
 from .names import stripped
 from .tables import Collected, Rows, no_rows
 
+# What is saved under a table's or a zip's name by mistake, by how it begins.
+OTHERS = {
+    b"version https://git-lfs": "is a pointer of Git LFS; run `git lfs pull` in its repository",
+    b"<": "is a web page; download the file itself",
+    b"\xd0\xcf\x11\xe0": "is a spreadsheet; save it as CSV",
+}
+ZIP = b"PK\x03\x04"
 NO_TEXT = re.compile("[\0\ud800-\udfff]")  # what JSON can write and no file name can hold
 SAMPLE = 64  # bytes that tell UTF-16 without a mark: of ASCII every other byte is 0
 SHIFTED = "\u0a00"  # a line break of UTF-16 that is off by a byte; no character is called so
@@ -32,6 +39,11 @@ def read_rows(path: Path, known: Collection[str]) -> Rows:
     """Read one file. `known` are names of columns that tell which separator it uses."""
     try:
         data = path.read_bytes()
+        other = mistaken(data)
+        if other is None and data.startswith(ZIP):
+            other = "is a spreadsheet or a zip; save it as CSV"
+        if other is not None:
+            return no_rows(other)
         text = data.decode(_encoding(data))
     except OSError as error:
         return no_rows(f"cannot be read ({error.strerror})")
@@ -46,8 +58,16 @@ def read_rows(path: Path, known: Collection[str]) -> Rows:
         if SHIFTED in line:
             return no_rows(f"line {number}: a byte of UTF-16 is lacking or too many; save it again")
     if path.suffix.lower() == ".jsonl":
+        if stripped(text).startswith("["):
+            return no_rows("is one list of JSON; write one object a line")
         return _json_rows(lines)
     return csv_rows(lines, known)
+
+
+def mistaken(data: bytes) -> str | None:
+    """Say what a file is that begins so, if people mistake it for a table or a zip of theirs."""
+    begin = data.removeprefix(codecs.BOM_UTF8).lstrip()
+    return next((what for start, what in OTHERS.items() if begin.startswith(start)), None)
 
 
 def _encoding(data: bytes) -> str:

@@ -85,13 +85,19 @@ def split_name(name: str) -> str:
     return SPLIT_NAMES.get(key, key)
 
 
-def table_problems(table: pd.DataFrame) -> list[str]:
-    """Say what is wrong with a table's names, intents and splits."""
+def table_problems(table: pd.DataFrame, is_whole: bool = True) -> list[str]:
+    """Say what is wrong with a table's names, intents and splits.
+
+    Nothing is said of the clips that an intent or split has if rows of the table are missing.
+    """
     problems = [*_name_problems(table)]
     has_splits = table["split"].ne("").any()
     if has_splits:
+        problems += _unknown_splits(table)
+    if has_splits and is_whole:
         problems += _split_problems(table)
-    problems += _count_problems(table, has_splits)
+    if is_whole:
+        problems += _count_problems(table, has_splits)
     problems += _lookalike_problems(table["intent"])
     return problems
 
@@ -104,10 +110,13 @@ def _name_problems(table: pd.DataFrame) -> Iterator[str]:
         yield f"{name}: its intent is empty"
 
 
-def _split_problems(table: pd.DataFrame) -> Iterator[str]:
+def _unknown_splits(table: pd.DataFrame) -> Iterator[str]:
     strange = table.loc[~table["split"].isin(SPLITS)]
     for name, split in zip(strange["file_name"], strange["split"], strict=True):
         yield f"{name}: unknown split {split!r}; use train, validation or test"
+
+
+def _split_problems(table: pd.DataFrame) -> Iterator[str]:
     intents = {split: _intents_of(table, split) for split in SPLITS}
     for split in ("test", "validation"):
         for intent in sorted(intents[split] - intents["train"]):
@@ -141,7 +150,7 @@ def _lookalike_problems(intents: pd.Series) -> Iterator[str]:
         if len(spellings) > 1:
             # Names that differ in their Unicode form only would be printed alike.
             show = ascii if spellings.index.map(composed).duplicated().any() else repr
-            named = [f"{show(name)} ({count} clips)" for name, count in spellings.items()]
+            named = [f"{show(name)} ({count} of the clips)" for name, count in spellings.items()]
             usual = spellings.index[0]
             problem = f"the intents {' and '.join(named)} look alike"
             yield f"{problem}; write {show(usual)} for all of them, or names that differ more"
