@@ -183,8 +183,14 @@ def test_two_members_of_one_name_are_refused(pack, name):
 
 
 def test_a_file_that_is_a_folder_too_is_refused(pack, cache):
-    (problem,) = problems_of(pack(GOOD | {"a.wav/e.wav": b""}))
-    assert problem.startswith("it cannot be unpacked (")
+    problem = "a.wav/e.wav cannot be unpacked (File exists)"
+    assert problems_of(pack(GOOD | {"a.wav/e.wav": b""})) == [problem]
+    assert left_in(cache) == []
+
+
+def test_a_name_that_no_disk_holds_is_named(pack, cache):
+    (problem,) = problems_of(pack(GOOD | {"x" * 300 + ".wav": b""}))
+    assert problem.endswith("x.wav cannot be unpacked (File name too long)")
     assert left_in(cache) == []
 
 

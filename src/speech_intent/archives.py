@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from .clip_files import leaves
 from .decoding import SUFFIXES
@@ -136,13 +137,17 @@ def _unpack_whole(path: Path, archive: zipfile.ZipFile, target: Path) -> None:
 
 
 def _unpack_members(path: Path, archive: zipfile.ZipFile, members: Members, folder: Path) -> None:
+    """Write the members, as long as they are no more than a zip of recordings may hold."""
     largest = LARGEST_RATIO * path.stat().st_size + ALLOWANCE
     free = shutil.disk_usage(folder).free - RESERVE
     n_bytes = 0
     for name, info in members.items():
-        file = folder / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with archive.open(info) as source, file.open("xb") as target:
+        try:
+            file = _new_file(folder / name)
+        except OSError as error:  # its name is too long, or that of a folder
+            problem = f"{name} cannot be unpacked ({error.strerror})"
+            raise DataError(path, [problem]) from error
+        with archive.open(info) as source, file:
             while chunk := source.read(CHUNK):
                 n_bytes += len(chunk)
                 if n_bytes > largest:
@@ -150,4 +155,9 @@ def _unpack_members(path: Path, archive: zipfile.ZipFile, members: Members, fold
                     raise DataError(path, [problem])
                 if n_bytes > free:
                     raise DataError(path, ["what it holds does not fit on the disk"])
-                target.write(chunk)
+                file.write(chunk)
+
+
+def _new_file(path: Path) -> BinaryIO:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("xb")

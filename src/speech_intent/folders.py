@@ -103,13 +103,9 @@ def _read_part(files: ClipFiles, part: Part, layout: Layout, recipe: Recipe) -> 
         problems += _split_conflicts(table, part.split)
         table["split"] = part.split
     names = table["file_name"].str.replace("\\", "/")  # as Windows writes paths
-    bases = [part.base]
-    if part.others:
-        possible = (part.base, *part.others)
-        bases = [base for base in possible if _is_base(base, names, files)] or bases
-    base = bases[0]
-    table["file_name"] = [_joined(base, name) for name in names]
-    if len(bases) > 1 and not (base == part.base and part.is_base_sure):
+    bases = _bases(part, names, files)
+    table["file_name"] = [_joined(bases[0], name) for name in names]
+    if len(bases) > 1:
         places = " and in ".join(f"{place}/" if place else "the folder itself" for place in bases)
         problems.append(f"{part.table}: its files are in {places}; put the folder into their names")
     return Rows(table, tuple(problems))
@@ -130,9 +126,18 @@ def _split_conflicts(table: pd.DataFrame, split: str) -> Iterator[str]:
         yield f"{place} ({name}): its split is {other!r}, and that of its table {split}"
 
 
-def _is_base(base: str, names: Iterable[str], files: ClipFiles) -> bool:
-    """Whether some file name counts from a folder."""
-    return any(files.find(_joined(base, name)).problem is None for name in names)
+def _bases(part: Part, names: Iterable[str], files: ClipFiles) -> list[str]:
+    """Find the folder that file names count from; several if it cannot be told which."""
+    if not part.others:
+        return [part.base]
+    found = [
+        base
+        for base in (part.base, *part.others)
+        if any(files.find(_joined(base, name)).problem is None for name in names)
+    ]
+    if not found or (found[0] == part.base and part.is_base_sure):
+        return [part.base]
+    return found
 
 
 def _joined(base: str, name: str) -> str:
