@@ -1,5 +1,8 @@
+import random
+
 import pandas as pd
 import pytest
+from test_table_files import mutated
 
 from speech_intent import folders
 from speech_intent.errors import DataError
@@ -228,3 +231,36 @@ def test_a_clip_that_is_there_but_outside_the_folder_is_refused(folder, spelling
     change(folder, table)
     problem = "file_name leaves the folder; it must be relative to it, without '..'"
     assert problems_of(folder) == [f"metadata.csv: line {row + 2} ({name}): {problem}"]
+
+
+def test_other_links_out_of_the_folder_are_refused(folder, tmp_path):
+    (folder / "clips").rename(tmp_path / "elsewhere")
+    (folder / "clips").symlink_to(tmp_path / "elsewhere")
+    problems = problems_of(folder)
+    assert len(problems) == 12
+    name = read(folder)["file_name"][0]
+    problem = "is a link that leaves the folder; copy the file into it"
+    assert problems[0] == f"metadata.csv: line 2 ({name}): {problem}"
+
+
+def test_a_long_name_hides_no_other_problem(folder):
+    table = read(folder)
+    table.loc[3, "file_name"] = "x" * 300
+    table.loc[5, "file_name"] = "clips/gone.wav"
+    change(folder, table)
+    long, gone = problems_of(folder)
+    assert long.endswith(": there is no such file to be read (File name too long)")
+    assert gone == "metadata.csv: line 7 (clips/gone.wav): there is no such file"
+
+
+def test_any_damage_is_listed_or_refused(folder):
+    data = (folder / "metadata.csv").read_bytes()
+    rng = random.Random(1)
+    n_refused = 0
+    for _ in range(400):
+        (folder / "metadata.csv").write_bytes(mutated(data, rng))
+        try:
+            n_refused += bool(folders.read_folder(folder).problems)
+        except DataError as error:
+            n_refused += bool(str(error))
+    assert n_refused > 300

@@ -168,6 +168,17 @@ def test_a_published_folder_comes_back_as_a_folder(hub, tone_folder):
 # What is wrong with a dataset
 
 
+def test_intents_that_look_alike_are_named(hub, monkeypatch):
+    parts = hub_datasets._download(RECIPES["scooter"].data, RECIPES["scooter"])
+    labels = ["Battery " if i < 2 else "battery" if i < 6 else "off" for i in range(54)]
+    parts["train"] = parts["train"].remove_columns("label").add_column("label", labels)
+    monkeypatch.setattr(hub_datasets, "_download", lambda repo, recipe: parts)
+    assert hub_datasets.read_hub("any/name", RECIPES["scooter"]).problems == (
+        "the intents 'battery' (4 of the clips) and 'Battery' (2 of the clips) look alike; "
+        "write 'battery' for all of them, or names that differ more",
+    )
+
+
 @pytest.mark.parametrize(
     ("recipe", "given", "words"),
     [

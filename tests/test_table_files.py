@@ -96,7 +96,7 @@ def test_a_file_that_is_not_there(tmp_path):
 def test_objects_a_line_are_rows_of_text(read):
     lines = [
         {"file_name": "a.wav", "intent": 3, "seconds": 1.50, "known": True, "text": None},
-        {"intent": " on ", "file_name": "b.wav"},
+        {"intent": " on ", "file_name": "b.wav", " ": "x"},
     ]
     text = "\n\n".join(map(json.dumps, lines)) + "\r\n"
     rows = read(text.encode("utf-8-sig"), "metadata.jsonl")
@@ -132,6 +132,7 @@ def test_a_list_of_objects_is_told_to_be_lines(read):
         ('{"intent": ["on"]}', "its 'intent' is no text"),
         ('{"intent": {"a": 1}}', "its 'intent' is no text"),
         ('{"intent": "on", "intent": "off"}', "has the same key twice"),
+        ('{"intent": "on", "intent ": "off"}', "has the same key twice"),
         (r'{"intent": "\ud800"}', "its 'intent' holds a null character, or half of one"),
         (r'{"intent": "\u0000"}', "its 'intent' holds a null character, or half of one"),
         ("[" * 100_000, "maximum recursion depth exceeded"),

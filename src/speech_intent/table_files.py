@@ -117,11 +117,11 @@ def _json_row(line: str) -> dict[str, str]:
     )
     if not isinstance(row, dict):
         raise ValueError("is no object")
-    return {stripped(key): _json_text(key, value) for key, value in row.items()}
+    return {key: _json_text(key, value) for key, value in row.items() if key}
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    row = dict(pairs)
+    row = {stripped(key): value for key, value in pairs}
     if len(row) < len(pairs):
         raise ValueError("has the same key twice")
     return row
