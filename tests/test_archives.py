@@ -82,6 +82,19 @@ def test_other_layouts_may_be_packed(pack):
     ]
 
 
+@pytest.mark.parametrize("name", ["train.csv", "intents.csv"])
+def test_a_table_of_any_name_beside_a_folder_of_clips_may_be_packed(pack, name):
+    """As Hydrogen Torch takes them: names count from the folder, and there may be folds."""
+    table = "audio,label,transcription,fold\n1.wav,on,x,0\n2.wav,off,y,1\n3.wav,on,z,0\n"
+    clips = {f"clips/{i}.wav": b"" for i in (1, 2, 3)}
+    found = folders.read_folder(folders.find_folder(pack({name: table.encode(), **clips}))).table
+    assert list(found["file_name"]) == list(clips)
+    assert list(found["intent"]) == ["on", "off", "on"]
+    assert list(found["text"]) == ["x", "y", "z"]
+    assert list(found["fold"]) == ["0", "1", "0"]
+    assert set(found["split"]) == {""}
+
+
 def test_the_only_folder_may_be_that_of_a_split(pack):
     members = {f"train/{name}": content for name, content in GOOD.items()}
     assert names_in(pack(members)) == [f"train/{name}" for name in CLIPS]

@@ -94,6 +94,11 @@ def test_a_quoted_text_may_have_separators_quotes_and_line_breaks():
     }
 
 
+def test_a_quoted_text_may_have_lines_of_as_many_fields_as_the_header():
+    lines = (HEADER, 'a.wav,on,"please', 'one, two, three"', "b.wav,off,x")
+    assert rows_of(*lines)[2] == ["a.wav", "on", "please\none, two, three"]
+
+
 def test_a_quote_within_a_field_is_a_character():
     assert rows_of(HEADER, 'a.wav,on,6" nails', "b.wav,off,x")[2] == ["a.wav", "on", '6" nails']
 

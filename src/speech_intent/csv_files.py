@@ -90,15 +90,17 @@ def _records(lines: list[str], first: int, separator: str) -> Iterator[_Record]:
 def _quote_problem(record: _Record, n_columns: int, separator: str) -> str | None:
     """Say which lines a quote has swallowed.
 
-    A text may have line breaks; it does not have the name of a clip between separators, nor lines
-    that all have as many fields as the header.
+    A text may have line breaks; it does not have the name of a clip between separators. Where names
+    of clips have no suffix, its lines do not all have as many fields as the header.
     """
     if len(record.lines) == 1:
         return None
     if not record.lines[-1]:
         return f'line {record.line}: a quote (") opens here and never closes; take it out'
     counts = {line.count(separator) + 1 for line in record.lines}
-    if counts == {n_columns} or any(_holds_rows(cell, separator) for cell in record.fields):
+    has_suffix = _names_clip(record.lines[0].split(separator))
+    are_rows = counts == {n_columns} and not has_suffix
+    if are_rows or any(_holds_rows(cell, separator) for cell in record.fields):
         last = record.line + len(record.lines) - 1
         return (
             f'lines {record.line} to {last}: one quote (") opens in the first and another closes '

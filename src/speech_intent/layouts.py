@@ -13,7 +13,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from .decoding import SUFFIXES
@@ -76,7 +76,7 @@ def find_layout(folder: Path) -> Layout:
         others = [name for name in files if HALVES.search(name)]
         raise DataError(folder, (f"{name}: its name is not UTF-8; rename it" for name in others))
     if len({part.split for part in parts}) == 1:  # there is nothing to be told apart
-        parts = [Part(part.table, "", part.base, part.others) for part in parts]
+        parts = [replace(part, split="") for part in parts]
     return Layout(tuple(parts), clips)
 
 
