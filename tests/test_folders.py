@@ -138,6 +138,17 @@ def test_no_such_folder(tmp_path):
     )
 
 
+def test_speakers_that_look_alike_are_told(folder, caplog):
+    speakers = ["ann", "Ann", "ben"] * 4
+    change(folder, read(folder).assign(speaker=speakers))
+    assert sorted(set(folders.read_table(folder)["speaker"])) == ["Ann", "ann", "ben"]
+    assert "'Ann' (4 of the clips)" in caplog.text
+
+
+def test_a_folder_that_cannot_be_read(tmp_path):
+    assert problems_of(tmp_path / "gone") == ["it cannot be read (No such file or directory)"]
+
+
 def test_a_folder_without_tables(tmp_path):
     (problem,) = problems_of(tmp_path)
     assert problem.startswith("it has neither metadata.csv nor anything else")

@@ -68,6 +68,15 @@ def test_intents_that_look_alike_are_named_with_the_usual_spelling():
     ]
 
 
+def test_speakers_that_look_alike_are_told(caplog):
+    speakers = ["ann", "ann", "Ann ", "ben", "", ""]
+    tables.warn_of_speakers(pd.DataFrame({"speaker": speakers}))
+    assert caplog.messages == [
+        "warning: the speakers 'ann' (2 of the clips) and 'Ann ' (1 of the clips) look alike, "
+        "and count as several"
+    ]
+
+
 def test_intents_in_two_unicode_forms_are_told_apart_in_the_message():
     intents = ["caf\xe9"] * 2 + ["cafe\u0301"] * 3 + ["off"] * 2
     rows = [(f"{i}.wav", intent, "") for i, intent in enumerate(intents)]

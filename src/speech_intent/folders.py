@@ -22,7 +22,7 @@ from .names import printable
 from .paths import BUNDLED
 from .recipes import PLAIN, Recipe
 from .table_files import read_rows
-from .tables import Listing, Rows, table_problems
+from .tables import Listing, Rows, table_problems, warn_of_speakers
 
 N_NAMED = 3  # files that a warning names
 
@@ -65,6 +65,7 @@ def read_folder(folder: Path, recipe: Recipe = PLAIN) -> Listing:
     problems += table_problems(table[table["file_name"] != ""], is_whole)
     if not problems:
         _warn_of_unlisted(folder, layout.clips, table["file_name"])
+        warn_of_speakers(table)
     sound = [clip.problem is None for clip in found]
     table = table[sound].reset_index(drop=True).astype(str)
     # As Audio(decode=False) stores it: datasets' Audio imports torchcodec even for a plain path.

@@ -12,7 +12,7 @@ from .columns import find_column, intent_names, speaker_names, transcript_names
 from .errors import DataError
 from .names import first_line, stripped
 from .recipes import Recipe
-from .tables import Listing, name_intents, split_name, table_problems
+from .tables import Listing, name_intents, split_name, table_problems, warn_of_speakers
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -69,6 +69,7 @@ def read_hub(repo: str, recipe: Recipe) -> Listing:
     if recipe.audio != "audio":
         clips = clips.rename_column(recipe.audio, "audio")
     problems = table_problems(table)
+    warn_of_speakers(table)
     empty = [clip is None for clip in clips["audio"]]
     problems += [f"{name}: has no audio" for name in table.loc[empty, "file_name"]]
     return Listing(table, clips, tuple(problems))

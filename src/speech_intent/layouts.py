@@ -58,6 +58,10 @@ class Layout:
 
 def find_layout(folder: Path) -> Layout:
     """Look through a folder. Raises `DataError` for one whose clips nothing describes."""
+    try:
+        os.listdir(folder)
+    except OSError as error:  # os.walk would find nothing and say nothing
+        raise DataError(folder, [f"it cannot be read ({error.strerror})"]) from error
     names = _visible_names(folder)
     files = [name for name in names if _suffix(name) in SUFFIXES]
     clips = tuple(name for name in files if not HALVES.search(name))

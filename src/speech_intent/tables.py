@@ -1,5 +1,6 @@
 """What both readers of data, of folders and of the Hub, share: the table and its checks."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -11,6 +12,8 @@ from .names import composed, likeness
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+logger = logging.getLogger("speech_intent")
 
 SPLITS = ("train", "validation", "test")
 SPLIT_NAMES = {
@@ -145,12 +148,31 @@ def _count_problems(table: pd.DataFrame, has_splits: bool) -> Iterator[str]:
 
 def _lookalike_problems(intents: pd.Series) -> Iterator[str]:
     """Name intents that only a computer takes for different ones, and the spelling to keep."""
-    counts = intents[intents != ""].value_counts()  # the most frequent first
+    for group in _lookalikes(intents):
+        problem = f"the intents {' and '.join(group.named)} look alike"
+        yield f"{problem}; write {group.usual} for all of them, or names that differ more"
+
+
+def warn_of_speakers(table: pd.DataFrame) -> None:
+    """Log which speakers may be one: they could stand on both sides of a split."""
+    for group in _lookalikes(table["speaker"]):
+        named = " and ".join(group.named)
+        logger.warning("warning: the speakers %s look alike, and count as several", named)
+
+
+@dataclass(frozen=True)
+class _Lookalikes:
+    """Spellings of what may be one name."""
+
+    named: list[str]  # each with its number of clips
+    usual: str  # the most frequent
+
+
+def _lookalikes(column: pd.Series) -> Iterator[_Lookalikes]:
+    counts = column[column != ""].value_counts()  # the most frequent first
     for _, spellings in counts.groupby(counts.index.map(likeness)):
         if len(spellings) > 1:
             # Names that differ in their Unicode form only would be printed alike.
             show = ascii if spellings.index.map(composed).duplicated().any() else repr
             named = [f"{show(name)} ({count} of the clips)" for name, count in spellings.items()]
-            usual = spellings.index[0]
-            problem = f"the intents {' and '.join(named)} look alike"
-            yield f"{problem}; write {show(usual)} for all of them, or names that differ more"
+            yield _Lookalikes(named, show(spellings.index[0]))
