@@ -185,7 +185,8 @@ def _make_minds14(folder: Path) -> None:
     """A dataset whose main branch is a script; what can be read of it is the Hub's own copy."""
     columns = {
         "path": lambda label, i: f"en-US~X/{label}_{i}.wav",
-        "transcription": lambda label, i: "a request",
+        "transcription": lambda label, i: f"{MINDS14[label]} {i // 2}",
+        "english_transcription": lambda label, i: "a request",
         "intent_class": lambda label, i: label,
         "lang_id": lambda label, i: 4,
     }
@@ -203,7 +204,7 @@ def _make_minds14(folder: Path) -> None:
 def _make_skit(folder: Path) -> None:
     columns = {
         "intent_class": lambda label, i: label,
-        "template": lambda label, i: "a request",
+        "template": lambda label, i: f"request {label} {i // 3}",
         "speaker_id": lambda label, i: 1 + i % 3,
     }
     for split, n_each in (("train", 6), ("test", 3)):

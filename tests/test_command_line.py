@@ -20,18 +20,22 @@ def parser() -> argparse.ArgumentParser:
 def test_what_is_not_given_stays_open(parser):
     args = parser.parse_args([])
     assert args.recipe == "bundled"
-    assert data_options(args) == dict.fromkeys(["data", "config", "audio", "intent", "speaker"])
+    assert data_options(args) == dict.fromkeys(
+        ["data", "config", "audio", "intent", "speaker", "text"]
+    )
 
 
 def test_what_is_given_is_handed_on_under_the_recipes_names(parser):
     options = "--data folder --config en --audio-column clip --intent-column label"
-    args = parser.parse_args(f"--recipe bundled {options} --speaker-column who".split())
+    options += " --speaker-column who --text-column said"
+    args = parser.parse_args(f"--recipe bundled {options}".split())
     assert data_options(args) == {
         "data": "folder",
         "config": "en",
         "audio": "clip",
         "intent": "label",
         "speaker": "who",
+        "text": "said",
     }
 
 

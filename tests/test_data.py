@@ -110,11 +110,11 @@ def test_everything_wrong_is_listed_at_once(folder):
     (folder / "clips/hear_low_4.wav").write_bytes(b"")
     problems = problems_of(folder)
     expected = [
-        "row 1 (clips/gone.wav): there is no such file",
-        "row 2 (../escape.wav): file_name leaves the folder",
-        "row 3 (/etc/hostname): file_name leaves the folder",
-        "row 4 (C:/clips/a.wav): file_name leaves the folder",
-        "row 9 (): file_name is empty",
+        "metadata.csv: line 2 (clips/gone.wav): there is no such file",
+        "metadata.csv: line 3 (../escape.wav): file_name leaves the folder",
+        "metadata.csv: line 4 (/etc/hostname): file_name leaves the folder",
+        "metadata.csv: line 5 (C:/clips/a.wav): file_name leaves the folder",
+        "metadata.csv: line 10 (): file_name is empty",
         f"{table.loc[5, 'file_name']}: is listed 2 times",
         f"{table.loc[6, 'file_name']}: its intent is empty",
         "intent 'heard_once' has one clip",

@@ -42,6 +42,26 @@ def test_a_dataset_is_told_everything_that_is_wrong_with_it():
     assert error.reason == "cannot be used; row 2 has no intent; row 7 has no intent"
 
 
+def test_the_first_problems_are_printed_and_the_others_counted():
+    error = DataError("folder", (f"problem {i}" for i in range(1_000_000)))
+    lines = str(error).splitlines()
+    assert len(error.problems) == 1_000_000
+    assert lines[:2] == ["folder cannot be used:", "  - problem 0"]
+    assert lines[20:] == ["  - problem 19", "  - and 999,980 more"]
+    assert error.reason.endswith("; problem 19; and 999,980 more")
+    assert str(DataError("folder", ["problem"] * 20)).count("\n") == 20
+
+
+def test_a_problem_is_a_line_whatever_is_in_it():
+    name = "x" * 10_000
+    problems = [f"{name}: there is no such file", "two\nlines: \x1b[31mred", "caf\udce9"]
+    _, long, broken, bytes_ = str(DataError("folder", problems)).splitlines()
+    assert len(long) < 320
+    assert long.endswith("xxx: there is no such file")
+    assert broken == r"  - two\nlines: \x1b[31mred"
+    assert bytes_ == r"  - caf\udce9"
+
+
 @pytest.mark.parametrize("kind", [*KINDS, DataError])
 def test_every_error_is_a_users_and_none_is_a_programs(kind):
     assert issubclass(kind, UserError)

@@ -1,5 +1,8 @@
+import random
+
 import pandas as pd
 import pytest
+from test_table_files import mutated
 
 from speech_intent import folders
 from speech_intent.errors import DataError
@@ -97,10 +100,20 @@ def test_windows_separators_in_file_names_are_understood(folder):
     assert list(folders.read_table(folder)["file_name"]) == list(table["file_name"])
 
 
-def test_symbolic_links_are_followed(folder, tmp_path):
-    (folder / "clips").rename(tmp_path / "elsewhere")
-    (folder / "clips").symlink_to(tmp_path / "elsewhere")
-    assert len(folders.read_table(folder)) == 12
+def test_a_linked_folder_and_links_within_it_are_followed(folder, tmp_path):
+    (folder / "clips").rename(folder / "elsewhere")
+    (folder / "clips").symlink_to("elsewhere")
+    (tmp_path / "linked").symlink_to(folder)
+    assert len(folders.read_table(tmp_path / "linked")) == 12
+
+
+def test_the_hubs_cache_links_its_files_to_blobs_beside_them(folder, tmp_path):
+    repo = tmp_path / "datasets--me--mine"
+    (repo / "blobs").mkdir(parents=True)
+    snapshot = folder.rename((repo / "snapshots").mkdir() or repo / "snapshots" / "0123")
+    for i, path in enumerate(sorted((snapshot / "clips").iterdir())):
+        path.symlink_to(path.rename(repo / "blobs" / str(i)))
+    assert len(folders.read_table(snapshot)) == 12
 
 
 def test_a_recipe_says_how_columns_are_called_and_names_numbered_intents(folder):
@@ -121,47 +134,64 @@ def test_no_such_folder(tmp_path):
     with pytest.raises(DataError) as error:
         folders.find_folder(tmp_path / "gone")
     assert error.value.problems == (
-        "there is no such folder; give one with metadata.csv, or 'bundled'",
+        "there is no such folder; give one with metadata.csv, a zip of it, or 'bundled'",
     )
 
 
+def test_speakers_that_look_alike_are_told(folder, caplog):
+    speakers = ["ann", "Ann", "ben"] * 4
+    change(folder, read(folder).assign(speaker=speakers))
+    assert sorted(set(folders.read_table(folder)["speaker"])) == ["Ann", "ann", "ben"]
+    assert "'Ann' (4 of the clips)" in caplog.text
+
+
+def test_a_folder_that_cannot_be_read(tmp_path):
+    assert problems_of(tmp_path / "gone") == ["it cannot be read (No such file or directory)"]
+
+
 def test_a_folder_without_tables(tmp_path):
-    assert problems_of(tmp_path) == [
-        "it has neither metadata.csv nor csv/train.csv and csv/test.csv"
-    ]
+    (problem,) = problems_of(tmp_path)
+    assert problem.startswith("it has neither metadata.csv nor anything else")
 
 
 def test_missing_columns_are_named_beside_those_found(folder):
-    change(folder, read(folder).rename(columns={"intent": "label"}))
+    change(folder, read(folder).rename(columns={"intent": "class"}))
     assert problems_of(folder) == [
-        "metadata.csv cannot be read: it has no column intent; it has file_name, label",
+        "metadata.csv: has no column 'intent'; it has file_name, class",
     ]
 
 
 def test_missing_columns_of_several_files_are_all_named(folder):
     (folder / "metadata.csv").unlink()
     (folder / "csv").mkdir()
-    (folder / "csv" / "train.csv").write_text("path,intent\na.wav,on\n")
-    (folder / "csv" / "test.csv").write_text("file_name,label\na.wav,on\n")
-    problems = problems_of(folder)
-    assert [problem.split()[0] for problem in problems] == ["csv/train.csv", "csv/test.csv"]
+    (folder / "csv" / "train.csv").write_text("clip,intent\na.wav,on\n")
+    (folder / "csv" / "test.csv").write_text("file_name,class\na.wav,on\n")
+    assert sorted(problems_of(folder)) == [
+        "csv/test.csv: has no column 'intent'; it has file_name, class",
+        "csv/train.csv: has no column 'file_name'; it has clip, intent",
+    ]
 
 
 def test_rows_longer_than_the_header_do_not_shift_the_columns(folder):
     lines = (folder / "metadata.csv").read_text().splitlines()
-    (folder / "metadata.csv").write_text(
-        "\n".join([lines[0], *(f"{line},please" for line in lines[1:])])
-    )
-    problem = "its rows have more fields than its header; quote fields with commas"
-    assert problems_of(folder) == [f"metadata.csv cannot be read: {problem}"]
+    lines[2] += ",please"
+    (folder / "metadata.csv").write_text("\n".join(lines))
+    problem = "has 3 fields under 2 columns; put quotes around a field that holds the separator"
+    assert problems_of(folder) == [f"metadata.csv: line 3: {problem}"]
+    assert len(folders.read_folder(folder).table) == 11
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"file_name,intent\n", b"\xff\xfe\x00", b'file_name,intent\na.wav,"on\n']
+    ("content", "problem"),
+    [
+        (b"", "is empty"),
+        (b"file_name,intent\n", "has no rows"),
+        (b"\xff\xfe\x00", "begins as UTF-16-LE, and is cut off or damaged; save it again"),
+    ],
 )
-def test_a_table_that_cannot_be_read(folder, content):
+def test_a_table_that_cannot_be_read(folder, content, problem):
     (folder / "metadata.csv").write_bytes(content)
-    assert problems_of(folder)[0].startswith("metadata.csv cannot be read: ")
+    assert problems_of(folder) == [f"metadata.csv: {problem}"]
 
 
 def test_a_short_row_is_an_empty_intent(folder):
@@ -211,4 +241,37 @@ def test_a_clip_that_is_there_but_outside_the_folder_is_refused(folder, spelling
     table.loc[row, "file_name"] = name
     change(folder, table)
     problem = "file_name leaves the folder; it must be relative to it, without '..'"
-    assert problems_of(folder) == [f"row {row + 1} ({name}): {problem}"]
+    assert problems_of(folder) == [f"metadata.csv: line {row + 2} ({name}): {problem}"]
+
+
+def test_other_links_out_of_the_folder_are_refused(folder, tmp_path):
+    (folder / "clips").rename(tmp_path / "elsewhere")
+    (folder / "clips").symlink_to(tmp_path / "elsewhere")
+    problems = problems_of(folder)
+    assert len(problems) == 12
+    name = read(folder)["file_name"][0]
+    problem = "is a link that leaves the folder; copy the file into it"
+    assert problems[0] == f"metadata.csv: line 2 ({name}): {problem}"
+
+
+def test_a_long_name_hides_no_other_problem(folder):
+    table = read(folder)
+    table.loc[3, "file_name"] = "x" * 300
+    table.loc[5, "file_name"] = "clips/gone.wav"
+    change(folder, table)
+    long, gone = problems_of(folder)
+    assert long.endswith(": there is no such file to be read (File name too long)")
+    assert gone == "metadata.csv: line 7 (clips/gone.wav): there is no such file"
+
+
+def test_any_damage_is_listed_or_refused(folder):
+    data = (folder / "metadata.csv").read_bytes()
+    rng = random.Random(1)
+    n_refused = 0
+    for _ in range(400):
+        (folder / "metadata.csv").write_bytes(mutated(data, rng))
+        try:
+            n_refused += bool(folders.read_folder(folder).problems)
+        except DataError as error:
+            n_refused += bool(str(error))
+    assert n_refused > 300

@@ -2,9 +2,10 @@
 
 import hub_client
 import pytest
+from datasets import ClassLabel
 from hub_client import MINDS14, SCOOTER
 
-from speech_intent import data, hub_datasets, train
+from speech_intent import data, folders, hub_datasets, train
 from speech_intent.errors import DataError
 from speech_intent.recipes import RECIPES, Recipe, resolve
 
@@ -101,19 +102,81 @@ def test_where_the_data_name_no_splits_the_recipe_draws_them(hub, name, note, co
 def test_given_splits_are_kept_and_shared_speakers_are_named(hub):
     splits = data.load_data(SKIT)
     note = "given; validation stratified by clip 10 %, seed 0 of train"
-    assert splits.note == f"{note}; WARNING: test shares 3 of 3 speakers with train"
+    shared = "3 of 3 speakers and 14 of 14 phrasings"  # of 28 in train
+    assert splits.note == f"{note}; WARNING: test shares {shared} with train"
     assert tuple(map(len, splits.tables.values())) == (14 * 5, 14 * 1, 14 * 3)
+
+
+def test_the_label_column_is_the_intent_where_there_is_no_other(hub):
+    listing = hub_datasets.read_hub(RECIPES["scooter"].data, Recipe())
+    assert list(listing.table["intent"]) == [name for name in SCOOTER for _ in range(6)]
+
+
+# What is said
+
+
+def test_transcripts_are_kept_and_shared_phrasings_are_named(hub):
+    splits = data.load_data(RECIPES["minds14"])
+    texts = {split: set(table["text"]) for split, table in splits.tables.items()}
+    assert texts["train"] | texts["validation"] | texts["test"] == {
+        f"{name} {i}" for name in MINDS14 for i in range(3)
+    }
+    shared = texts["train"] & texts["test"]
+    assert 0 < len(shared) < len(texts["test"]) == 14
+    end = f"; WARNING: test shares {len(shared)} of 14 phrasings with train"
+    assert splits.note.endswith(end)
+
+
+def test_templates_of_skit_are_kept(hub):
+    table = hub_datasets.read_hub(SKIT.data, SKIT).table
+    assert list(table["text"][:6]) == ["request 0 0"] * 3 + ["request 0 1"] * 3
+
+
+def test_numbered_templates_are_kept_by_number_or_name(hub, monkeypatch):
+    parts = hub_datasets._download(SKIT.data, SKIT)
+    numbers = {split: list(range(len(part))) for split, part in parts.items()}
+    for split, part in parts.items():
+        parts[split] = part.remove_columns("template").add_column("template", numbers[split])
+    monkeypatch.setattr(hub_datasets, "_download", lambda repo, recipe: parts)
+    table = hub_datasets.read_hub(SKIT.data, SKIT).table
+    assert list(table["text"]) == [str(i) for split in ("train", "test") for i in numbers[split]]
+    names = ClassLabel(names=[f"say {i}" for i in range(14 * 6)])
+    parts = parts.cast_column("template", names)
+    monkeypatch.setattr(hub_datasets, "_download", lambda repo, recipe: parts)
+    assert hub_datasets.read_hub(SKIT.data, SKIT).table["text"][3] == "say 3"
+
+
+def test_another_column_may_be_named_as_the_transcript(hub):
+    recipe = resolve("minds14", text="english_transcription")
+    assert set(hub_datasets.read_hub(recipe.data, recipe).table["text"]) == {"a request"}
+
+
+def test_data_without_transcripts_have_no_such_column(hub):
+    table = hub_datasets.read_hub(RECIPES["scooter"].data, RECIPES["scooter"]).table
+    assert list(table.columns) == ["file_name", "intent", "speaker", "split"]
 
 
 def test_a_published_folder_comes_back_as_a_folder(hub, tone_folder):
     hub_client.upload("tester/tone-folder", tone_folder, "dataset")
     folder = hub_datasets.as_folder("tester/tone-folder")
     assert (folder / "metadata.csv").read_bytes() == (tone_folder / "metadata.csv").read_bytes()
+    assert len(folders.read_table(folder)) == 40  # links to blobs as its files are
     assert hub_datasets.as_folder(RECIPES["scooter"].data) is None
     assert hub_datasets.as_folder("nobody/nothing") is None
 
 
 # What is wrong with a dataset
+
+
+def test_intents_that_look_alike_are_named(hub, monkeypatch):
+    parts = hub_datasets._download(RECIPES["scooter"].data, RECIPES["scooter"])
+    labels = ["Battery " if i < 2 else "battery" if i < 6 else "off" for i in range(54)]
+    parts["train"] = parts["train"].remove_columns("label").add_column("label", labels)
+    monkeypatch.setattr(hub_datasets, "_download", lambda repo, recipe: parts)
+    assert hub_datasets.read_hub("any/name", RECIPES["scooter"]).problems == (
+        "the intents 'battery' (4 of the clips) and 'Battery' (2 of the clips) look alike; "
+        "write 'battery' for all of them, or names that differ more",
+    )
 
 
 @pytest.mark.parametrize(
@@ -123,6 +186,12 @@ def test_a_published_folder_comes_back_as_a_folder(hub, tone_folder):
             "scooter",
             {"intent": "labels"},
             "train has no column 'labels'; it has audio, label",
+        ),
+        (
+            "minds14",
+            {"text": "template"},
+            "train has no column 'template'; it has audio, path, transcription, "
+            "english_transcription, intent_class, lang_id",
         ),
         (
             "scooter",

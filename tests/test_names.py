@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speech_intent.names import escape_markdown, file_stem, first_line, one_line, printable
+from speech_intent.names import (
+    composed,
+    escape_markdown,
+    file_stem,
+    first_line,
+    likeness,
+    one_line,
+    printable,
+    shortened,
+    stripped,
+)
 
 
 @pytest.mark.parametrize(
@@ -112,3 +122,57 @@ def test_nothing_in_a_name_is_markup(text, expected):
 )
 def test_an_error_is_told_by_its_first_line_or_its_kind(error, expected):
     assert first_line(error) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("  turn on\t", "turn on"),
+        ("\ufeff\u200b\xa0on\u2060\u3000", "on"),
+        ("a\u200db", "a\u200db"),  # joins letters in some scripts
+        ("\u200b", ""),
+    ],
+)
+def test_what_cannot_be_seen_is_taken_off_the_ends(text, expected):
+    assert stripped(text) == expected
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "Turn on",
+        "TURN_ON",
+        "turn-on",
+        "turn  on",
+        "turn\xa0on",
+        "turn _ on",
+        "turn\u2011on",
+        "turn on\u200b",
+        "tu\u00adrn on",
+        "ｔｕｒｎ on",
+        " turn on ",
+    ],
+)
+def test_names_that_people_take_for_the_same_are_alike(other):
+    assert likeness(other) == likeness("turn on") == "turn_on"
+
+
+def test_accents_and_sharp_s_are_alike_in_every_form():
+    assert likeness("Cafe\u0301") == likeness("café")
+    assert likeness("STRASSE") == likeness("straße")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("on", "off"), ("turnon", "turn on"), ("volume+", "volume-"), ("1", "11")]
+)
+def test_names_that_people_tell_apart_are_not_alike(one, other):
+    assert likeness(one) != likeness(other)
+
+
+def test_accents_are_composed():
+    assert composed("cafe\u0301") == "café"
+
+
+def test_a_long_text_loses_its_middle():
+    assert shortened("x" * 300) == "x" * 300
+    assert shortened("a" * 200 + "b" * 200) == "a" * 150 + " ... " + "b" * 150

@@ -141,6 +141,18 @@ def test_recordings_are_published_with_what_the_options_say(uploads, tone_folder
     assert uploads == [("user/name", expected, "dataset", False)]
 
 
+def test_a_zip_of_recordings_is_published_as_they_are(uploads, tone_folder, tmp_path):
+    path = shutil.make_archive(str(tmp_path / "tones"), "zip", tone_folder)
+    assert publish.main([path, "user/name", "--dataset"]) == 0
+    ((_, files, _, _),) = uploads
+    expected = hub_upload.dataset_files(tone_folder)
+    assert files["metadata.csv"] == expected["metadata.csv"]
+    assert files["README.md"] == expected["README.md"].replace(b"# data", b"# tones")
+    names = files.keys() - {"metadata.csv", "README.md"}
+    assert names == expected.keys() - {"metadata.csv", "README.md"}
+    assert all(files[name].read_bytes() == expected[name].read_bytes() for name in names)
+
+
 def test_of_a_card_of_the_folders_own_nothing_is_said(uploads, write_folder, tmp_path, capsys):
     folder = write_folder(tmp_path / "data", 2, seconds=0.05)
     (folder / "README.md").write_text("# Ours\n")

@@ -46,8 +46,62 @@ def test_a_split_without_rows_and_a_single_intent():
     ]
 
 
+def test_nothing_is_counted_where_rows_are_missing():
+    rows = [("a.wav", "on", "train"), ("b.wav", "off", "test"), ("c.wav", "On", "tset")]
+    assert tables.table_problems(table(*rows), is_whole=False) == [
+        "c.wav: unknown split 'tset'; use train, validation or test",
+        "the intents 'on' (1 of the clips) and 'On' (1 of the clips) look alike; "
+        "write 'on' for all of them, or names that differ more",
+    ]
+
+
 def test_empty_intents_alone_are_not_called_one_intent():
     assert tables.table_problems(table(("a.wav", "", ""))) == ["a.wav: its intent is empty"]
+
+
+def test_intents_that_look_alike_are_named_with_the_usual_spelling():
+    intents = ["turn on"] * 3 + ["Turn On"] * 2 + ["turn_on"] * 2 + ["off"] * 2
+    rows = [(f"{i}.wav", intent, "") for i, intent in enumerate(intents)]
+    assert tables.table_problems(table(*rows)) == [
+        "the intents 'turn on' (3 of the clips) and 'Turn On' (2 of the clips) and 'turn_on' "
+        "(2 of the clips) look alike; write 'turn on' for all of them, or names that differ more"
+    ]
+
+
+def test_speakers_that_look_alike_are_told(caplog):
+    speakers = ["ann", "ann", "Ann ", "ben", "", ""]
+    tables.warn_of_speakers(pd.DataFrame({"speaker": speakers}))
+    assert caplog.messages == [
+        "warning: the speakers 'ann' (2 of the clips) and 'Ann ' (1 of the clips) look alike, "
+        "and count as several"
+    ]
+
+
+def test_intents_in_two_unicode_forms_are_told_apart_in_the_message():
+    intents = ["caf\xe9"] * 2 + ["cafe\u0301"] * 3 + ["off"] * 2
+    rows = [(f"{i}.wav", intent, "") for i, intent in enumerate(intents)]
+    assert tables.table_problems(table(*rows)) == [
+        r"the intents 'cafe\u0301' (3 of the clips) and 'caf\xe9' (2 of the clips) look alike; "
+        r"write 'cafe\u0301' for all of them, or names that differ more"
+    ]
+
+
+def test_a_million_clips_of_one_name_take_no_time():
+    rows = pd.DataFrame({"file_name": [f"{i // 2}.wav" for i in range(100_000)]})
+    rows = rows.assign(intent=["on", "off"] * 50_000, split="")
+    problems = tables.table_problems(rows)
+    assert problems[0] == "0.wav: is listed 2 times"
+    assert len(problems) == 50_000
+
+
+def test_rows_are_collected_with_their_lines():
+    collected = tables.Collected()
+    collected.add(2, {"a": "1"})
+    collected.add(5, {"b": "2"})
+    rows = collected.finished()
+    assert rows.table.to_dict("index") == {2: {"a": "1", "b": ""}, 5: {"a": "", "b": "2"}}
+    assert rows.problems == ()
+    assert tables.Collected().finished().problems == ("has no rows",)
 
 
 def test_numbered_intents_get_their_names():
@@ -60,7 +114,15 @@ def test_numbered_intents_get_their_names():
 
 
 @pytest.mark.parametrize(
-    ("name", "usual"), [("Training", "train"), ("DEV", "validation"), ("test", "test"), ("x", "x")]
+    ("name", "usual"),
+    [
+        ("Training", "train"),
+        ("DEV", "validation"),
+        ("test", "test"),
+        ("x", "x"),
+        (" Test\xa0", "test"),
+        ("Devel", "validation"),
+    ],
 )
 def test_splits_have_one_name(name, usual):
     assert tables.split_name(name) == usual

@@ -8,7 +8,8 @@ from typing import Any
 from .errors import UserError
 from .recipes import RECIPES
 
-DATA_OPTIONS = ("data", "config", "audio", "intent", "speaker", "drop_copies")  # fields of a Recipe
+# Fields of a Recipe.
+DATA_OPTIONS = ("data", "config", "audio", "intent", "speaker", "text", "drop_copies")
 
 
 def add_data_options(parser: argparse.ArgumentParser) -> None:
@@ -18,13 +19,13 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--data",
-        help="folder with metadata.csv, 'bundled' or Hub dataset (default: the recipe's)",
+        help="folder or zip of clips, 'bundled', or Hub dataset (default: the recipe's)",
     )
     parser.add_argument(
         "--config",
         help="configuration of the Hub dataset, such as a language (default: the recipe's)",
     )
-    for column in ("audio", "intent", "speaker"):
+    for column in ("audio", "intent", "speaker", "text"):
         parser.add_argument(
             f"--{column}-column",
             dest=column,

@@ -7,7 +7,9 @@ ours, and keeps its traceback.
 from collections.abc import Iterable
 from pathlib import Path
 
-from .names import printable
+from .names import printable, shortened
+
+MOST_PROBLEMS = 20  # of a dataset that are printed
 
 
 class UserError(Exception):
@@ -50,10 +52,16 @@ class DataError(UserError):
 
     def __init__(self, name: str | Path, problems: Iterable[str]):
         self.problems = tuple(problems)
-        super().__init__(name, "cannot be used", "; ".join(self.problems))
+        super().__init__(name, "cannot be used", "; ".join(self._printed()))
         self.args = (name, self.problems)
 
+    def _printed(self) -> list[str]:
+        """Give the first problems, a line each, and say how many there are besides."""
+        lines = [shortened(printable(problem)) for problem in self.problems[:MOST_PROBLEMS]]
+        n_more = len(self.problems) - len(lines)
+        return [*lines, f"and {n_more:,} more"] if n_more else lines
+
     def __str__(self) -> str:
-        """List everything, a line each."""
-        lines = (f"  - {problem}" for problem in self.problems)
+        """List what is wrong, a line each."""
+        lines = (f"  - {line}" for line in self._printed())
         return "\n".join([f"{self.name} cannot be used:", *lines])

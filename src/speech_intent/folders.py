@@ -1,32 +1,44 @@
 """A folder of labelled recordings becomes a table of clips, with everything wrong about it.
 
-The folder holds either `metadata.csv` (`file_name,intent[,speaker][,split]`, the AudioFolder
-convention) or `train.csv`, `test.csv` and, if there is one, `validation.csv`
-(`file_name,intent[,speaker]`), in it or in its `csv/`. `file_name` is relative to the folder; other
-columns are kept. A recipe may say that columns are named otherwise.
+`layouts` says which tables, or folders of clips, a folder may hold, and `table_files` which forms
+a table may have. A zip of such a folder is as good as the folder. The columns are `file_name`,
+`intent` (or `label`), and where they are known `speaker`, `split` and `text`, the transcript; a
+recipe may say that they are named otherwise. Others are kept.
 """
 
+import logging
 import os
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from . import archives, layouts
+from .clip_files import ClipFiles, leaves
+from .columns import known_names, usual_columns
 from .errors import DataError
+from .layouts import Layout, Part
+from .names import printable
 from .paths import BUNDLED
 from .recipes import PLAIN, Recipe
-from .tables import SPLITS, Listing, name_intents, split_name, table_problems
+from .table_files import read_rows
+from .tables import Listing, Rows, table_problems, warn_of_speakers
 
-COLUMNS = ["file_name", "intent", "speaker", "split"]
-SEPARATORS = ",;\t|"
+N_NAMED = 3  # files that a warning names
+
+logger = logging.getLogger("speech_intent")
 
 
 def find_folder(data: str | Path) -> Path:
-    """Turn "bundled" or a path into a folder. Raises `DataError` where there is none."""
-    folder = BUNDLED if str(data) == "bundled" else Path(data)
-    if not os.path.isdir(folder):  # Path.is_dir raises for a name that is too long
-        problem = "there is no such folder; give one with metadata.csv, or 'bundled'"
+    """Turn "bundled", a folder or a zip into a folder. Raises `DataError` where there is none."""
+    if str(data) == "bundled":
+        return BUNDLED
+    if os.path.isfile(data):  # Path.is_file raises for a name that is too long
+        return archives.unpack(Path(data))
+    if not os.path.isdir(data):
+        problem = "there is no such folder; give one with metadata.csv, a zip of it, or 'bundled'"
         raise DataError(data, [problem])
-    return folder
+    return Path(data)
 
 
 def read_folder(folder: Path, recipe: Recipe = PLAIN) -> Listing:
@@ -36,18 +48,26 @@ def read_folder(folder: Path, recipe: Recipe = PLAIN) -> Listing:
     """
     from datasets import Dataset, Features, Value
 
-    table = _read_tables(folder, recipe)
-    path_problems = [_path_problem(folder, name) for name in table["file_name"]]
-    problems = [
-        f"row {row} ({name}): {problem}"
-        for row, (name, problem) in enumerate(
-            zip(table["file_name"], path_problems, strict=True), start=1
-        )
-        if problem
-    ]
-    problems += table_problems(table)
-    readable = [problem is None for problem in path_problems]
-    table = table[readable].reset_index(drop=True)
+    layout = layouts.find_layout(folder)
+    files = ClipFiles(folder, layout.clips)
+    parts = [_read_part(files, part, layout, recipe) for part in layout.parts]
+    problems = [problem for part in parts for problem in part.problems]
+    if any(part.table.empty for part in parts):
+        raise DataError(folder, problems)
+    is_whole = not problems
+    table = pd.concat([part.table for part in parts]).fillna("")
+    found = [files.find(name) for name in table["file_name"]]
+    for place, clip in zip(table.index, found, strict=True):
+        if clip.problem:
+            named = f"{place} ({clip.name})" if place else clip.name
+            problems.append(f"{named}: {clip.problem}")
+    table["file_name"] = [clip.name for clip in found]
+    problems += table_problems(table[table["file_name"] != ""], is_whole)
+    if not problems:
+        _warn_of_unlisted(folder, layout.clips, table["file_name"])
+        warn_of_speakers(table)
+    sound = [clip.problem is None for clip in found]
+    table = table[sound].reset_index(drop=True).astype(str)
     # As Audio(decode=False) stores it: datasets' Audio imports torchcodec even for a plain path.
     features = Features({"audio": {"bytes": Value("binary"), "path": Value("string")}})
     audio = [{"bytes": None, "path": str(folder / name)} for name in table["file_name"]]
@@ -67,88 +87,71 @@ def read_table(folder: Path, recipe: Recipe = PLAIN) -> pd.DataFrame:
     return listing.table
 
 
-def _read_tables(folder: Path, recipe: Recipe) -> pd.DataFrame:
-    tables = []
-    problems = []
-    for path in _csv_files(folder):
-        try:
-            table = _read_csv(path, recipe)
-        except (ValueError, OSError) as error:  # pandas' errors, an empty file, a wrong encoding
-            problems.append(f"{path.relative_to(folder)} cannot be read: {error}")
-            continue
-        if path.stem != "metadata":
-            table = table.assign(split=path.stem)
-        tables.append(table)
-    if problems:
-        raise DataError(folder, problems)
-    return _normalised(pd.concat(tables, ignore_index=True))
+def _read_part(files: ClipFiles, part: Part, layout: Layout, recipe: Recipe) -> Rows:
+    """Read rows with the usual columns; their index says where they stand, for messages."""
+    if part.table is None:
+        return _intent_rows(part, layout)
+    rows = read_rows(files.folder / part.table, known_names(recipe))
+    problems = [f"{part.table}: {problem}" for problem in rows.problems]
+    if rows.table.empty:
+        return Rows(rows.table, tuple(problems))
+    try:
+        table = usual_columns(rows.table, recipe)
+    except ValueError as error:
+        return Rows(pd.DataFrame(), (*problems, f"{part.table}: {error}"))
+    table.index = pd.Index([f"{part.table}: line {line}" for line in table.index])
+    if part.split:
+        problems += _split_conflicts(table, part.split)
+        table["split"] = part.split
+    names = table["file_name"].str.replace("\\", "/")  # as Windows writes paths
+    bases = _bases(part, names, files)
+    table["file_name"] = [_joined(bases[0], name) for name in names]
+    if len(bases) > 1:
+        places = " and in ".join(f"{place}/" if place else "the folder itself" for place in bases)
+        problems.append(f"{part.table}: its files are in {places}; put the folder into their names")
+    return Rows(table, tuple(problems))
 
 
-def _normalised(table: pd.DataFrame) -> pd.DataFrame:
-    columns = list(dict.fromkeys([*COLUMNS, *table.columns]))
-    table = table.reindex(columns=columns, fill_value="").fillna("")
-    table["split"] = table["split"].map(split_name)
-    table["file_name"] = table["file_name"].str.replace("\\", "/")  # as Windows writes paths
-    return table
+def _intent_rows(part: Part, layout: Layout) -> Rows:
+    """List the clips that lie in the folder of their intent."""
+    intents = layouts.intents_of(part, layout.clips)
+    columns = {"file_name": list(intents), "intent": list(intents.values())}
+    table = pd.DataFrame(columns, index=[""] * len(intents))
+    return Rows(table.assign(speaker="", split=part.split), ())
 
 
-def _csv_files(folder: Path) -> list[Path]:
-    if (folder / "metadata.csv").is_file():
-        return [folder / "metadata.csv"]
-    for place in (folder / "csv", folder):
-        paths = {split: place / f"{split}.csv" for split in SPLITS}
-        if paths["train"].is_file() and paths["test"].is_file():
-            return [path for path in paths.values() if path.is_file()]
-    problem = "it has neither metadata.csv nor csv/train.csv and csv/test.csv"
-    raise DataError(folder, [problem])
+def _split_conflicts(table: pd.DataFrame, split: str) -> Iterator[str]:
+    """Name rows that say another split than the place of their table does."""
+    others = table[~table["split"].isin(["", split])]
+    for place, name, other in zip(others.index, others["file_name"], others["split"], strict=True):
+        yield f"{place} ({name}): its split is {other!r}, and that of its table {split}"
 
 
-def _read_csv(path: Path, recipe: Recipe) -> pd.DataFrame:
-    """Read one CSV file as text, "" where a row is short.
-
-    Raises ValueError where it lacks columns or rows.
-    """
-    with path.open(encoding="utf-8-sig") as file:
-        header = file.readline()
-    table = pd.read_csv(
-        path,
-        sep=max(SEPARATORS, key=header.count),  # the comma where none occurs
-        dtype=str,
-        keep_default_na=False,
-        encoding="utf-8-sig",
-        skipinitialspace=True,
-    ).fillna("")
-    if not isinstance(table.index, pd.RangeIndex):  # pandas took the first column for an index
-        raise ValueError("its rows have more fields than its header; quote fields with commas")
-    table = _usual_columns(table, recipe)
-    if table.empty:
-        raise ValueError("it has no rows")
-    table = table.apply(lambda column: column.str.strip())
-    return table.assign(intent=name_intents(table["intent"], recipe.intents))
+def _bases(part: Part, names: Iterable[str], files: ClipFiles) -> list[str]:
+    """Find the folder that file names count from; several if it cannot be told which."""
+    if not part.others:
+        return [part.base]
+    found = [
+        base
+        for base in (part.base, *part.others)
+        if any(files.find(_joined(base, name)).problem is None for name in names)
+    ]
+    if not found or (found[0] == part.base and part.is_base_sure):
+        return [part.base]
+    return found
 
 
-def _usual_columns(table: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
-    table.columns = table.columns.str.strip()
-    names = {
-        recipe.file_name: "file_name",
-        recipe.intent: "intent",
-        recipe.speaker: "speaker",
-    }
-    renamed = {old: new for old, new in names.items() if new not in table}
-    table = table.rename(columns=renamed)
-    missing = [column for column in ("file_name", "intent") if column not in table]
-    if missing:
-        columns = ", ".join(table.columns)
-        raise ValueError(f"it has no column {', '.join(missing)}; it has {columns}")
-    return table
+def _joined(base: str, name: str) -> str:
+    return f"{base}/{name}" if base and name and not leaves(name) else name
 
 
-def _path_problem(folder: Path, name: str) -> str | None:
-    path = PurePosixPath(name)
-    if not name:
-        return "file_name is empty"
-    if path.is_absolute() or PureWindowsPath(name).drive or ".." in path.parts:
-        return "file_name leaves the folder; it must be relative to it, without '..'"
-    if not (folder / path).is_file():
-        return "there is no such file"
-    return None
+def _warn_of_unlisted(folder: Path, clips: Iterable[str], listed: Iterable[str]) -> None:
+    names = {str(PurePosixPath(name)) for name in listed}
+    unlisted = [name for name in clips if name not in names]
+    if unlisted:
+        logger.warning(
+            "warning: %s: audio files that are listed nowhere, and are not used: %d (%s)",
+            folder,
+            len(unlisted),
+            printable(", ".join(unlisted[:N_NAMED])) + ", ..." * (len(unlisted) > N_NAMED),
+        )

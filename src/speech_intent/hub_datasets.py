@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from .columns import find_column, intent_names, speaker_names, transcript_names
 from .errors import DataError
-from .names import first_line
+from .names import first_line, stripped
 from .recipes import Recipe
-from .tables import Listing, name_intents, split_name, table_problems
+from .tables import Listing, name_intents, split_name, table_problems, warn_of_speakers
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -57,7 +58,7 @@ def read_hub(repo: str, recipe: Recipe) -> Listing:
         tables = [_rows(name, part, recipe) for name, part in parts.items()]
     except ValueError as error:
         raise DataError(repo, [str(error)]) from error
-    table = pd.concat(tables, ignore_index=True)
+    table = pd.concat(tables, ignore_index=True).fillna("")
     if len(parts) == 1:
         table["split"] = ""
     encoded = [
@@ -68,6 +69,7 @@ def read_hub(repo: str, recipe: Recipe) -> Listing:
     if recipe.audio != "audio":
         clips = clips.rename_column(recipe.audio, "audio")
     problems = table_problems(table)
+    warn_of_speakers(table)
     empty = [clip is None for clip in clips["audio"]]
     problems += [f"{name}: has no audio" for name in table.loc[empty, "file_name"]]
     return Listing(table, clips, tuple(problems))
@@ -76,8 +78,11 @@ def read_hub(repo: str, recipe: Recipe) -> Listing:
 def _check_columns(repo: str, split: str, part: "Dataset", recipe: Recipe) -> None:
     from datasets import Audio
 
-    wanted = (recipe.audio, recipe.intent)
-    missing = [repr(column) for column in wanted if column not in part.features]
+    missing = [repr(recipe.audio)] if recipe.audio not in part.features else []
+    if find_column(part.features, intent_names(recipe)) is None:
+        missing.append(repr(recipe.intent))
+    if recipe.text is not None and _transcript(part, recipe) is None:
+        missing.append(repr(recipe.text))
     if missing:
         columns = ", ".join(part.features)
         problem = f"{split} has no column {' or '.join(missing)}; it has {columns}"
@@ -92,28 +97,43 @@ def _check_columns(repo: str, split: str, part: "Dataset", recipe: Recipe) -> No
 
 def _rows(split: str, part: "Dataset", recipe: Recipe) -> pd.DataFrame:
     """List the clips of one split without their audio."""
-    speakers = [""] * len(part)
-    if recipe.speaker in part.features:
-        speakers = [_text(speaker) for speaker in part[recipe.speaker]]
-    table = pd.DataFrame(
-        {
-            "file_name": [f"{split}/{i:05d}" for i in range(len(part))],
-            "intent": name_intents(_intents(part, recipe.intent), recipe.intents),
-            "speaker": speakers,
-        }
-    )
-    return table.assign(split=split_name(split))
+    intent = find_column(part.features, intent_names(recipe))
+    intents = name_intents(_texts(part, str(intent)), recipe.intents)
+    table = pd.DataFrame({"file_name": [f"{split}/{i:05d}" for i in range(len(part))]})
+    table = table.assign(intent=intents, speaker="", split=split_name(split))
+    speaker = find_column(part.features, speaker_names(recipe))
+    if speaker is not None:
+        table["speaker"] = _texts(part, speaker)
+    transcript = _transcript(part, recipe)
+    if transcript is not None:
+        table["text"] = _texts(part, transcript)
+    return table
 
 
-def _intents(part: "Dataset", column: str) -> pd.Series:
-    """Read a column of intents as text, "" where a clip has none."""
+def _transcript(part: "Dataset", recipe: Recipe) -> str | None:
+    """Find the column that says what is spoken."""
+    from datasets import ClassLabel, Value
+
+    taken = {
+        find_column(part.features, names) for names in (intent_names(recipe), speaker_names(recipe))
+    }
+    columns = [
+        column
+        for column, kind in part.features.items()
+        if isinstance(kind, Value | ClassLabel) and column not in taken
+    ]
+    return find_column(columns, transcript_names(recipe))
+
+
+def _texts(part: "Dataset", column: str) -> pd.Series:
+    """Read a column as text, classes by their names, "" where a clip has none."""
     from datasets import ClassLabel
 
     kind = part.features[column]
     values = pd.Series(part[column], dtype=object)
     if isinstance(kind, ClassLabel):
         values = values.map(lambda i: "" if i is None or i < 0 else kind.names[i])
-    return values.map(lambda value: _text(value).strip())
+    return values.map(lambda value: stripped(_text(value)))
 
 
 def _text(value: object) -> str:

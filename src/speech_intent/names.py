@@ -4,9 +4,15 @@ Such a name is never a path, never parsed and never markup before it has been th
 """
 
 import re
+import unicodedata
 
 LONGEST_STEM = 80  # characters; file systems take 255 bytes
 LONGEST_LINE = 300
+# What nobody sees: blanks of any kind, joiners, marks of direction, a byte order mark.
+UNSEEN = r"\s\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff"
+ENDS = re.compile(rf"^[{UNSEEN}]+|[{UNSEEN}]+$")
+WIDTHLESS = re.compile(r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
+JOINTS = re.compile(r"[\s_\-\u2010-\u2015\u2212]+")  # blanks, underscores, hyphens and dashes
 MARKDOWN = re.compile(
     r"[\\`*_{}\[\]<>#|~$&]"  # emphasis, code, links, HTML, headings, tables, formulas, entities
     r"|^[+-]"  # lists
@@ -27,6 +33,34 @@ def one_line(text: str | None) -> str:
     """Put blanks in the place of line breaks and control characters; strip."""
     visible = (character if character.isprintable() else " " for character in text or "")
     return " ".join("".join(visible).split())
+
+
+def stripped(text: str) -> str:
+    """Take off what stands at both ends and cannot be seen."""
+    return ENDS.sub("", text)
+
+
+def composed(text: str) -> str:
+    """Give a name in the Unicode form in which letters and their accents are one character."""
+    return unicodedata.normalize("NFC", text)
+
+
+def likeness(text: str) -> str:
+    """Give what names have in common that people take for the same.
+
+    Names that differ in case, Unicode form, or in how their words are joined are alike.
+    """
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    visible = WIDTHLESS.sub("", unicodedata.normalize("NFKC", folded))
+    return JOINTS.sub("_", stripped(visible))
+
+
+def shortened(text: str) -> str:
+    """Leave out the middle of what is longer than a line in a message may be."""
+    if len(text) <= LONGEST_LINE:
+        return text
+    half = LONGEST_LINE // 2
+    return f"{text[:half]} ... {text[-half:]}"
 
 
 def file_stem(text: str) -> str:

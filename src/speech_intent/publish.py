@@ -13,7 +13,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "folder",
         type=Path,
-        help="model folder, such as OUT/model, or with --dataset a data folder",
+        help="model folder, such as OUT/model, or with --dataset a data folder or a zip of one",
     )
     parser.add_argument("name", metavar="USER/NAME")
     parser.add_argument("--private", action="store_true", help="for its owner only")
@@ -54,11 +54,12 @@ def publish_model(args: argparse.Namespace) -> None:
 
 
 def publish_dataset(args: argparse.Namespace) -> None:
-    """Publish a folder of recordings and print its address."""
-    from . import cards, hub_upload
+    """Publish a folder or zip of recordings and print its address."""
+    from . import cards, folders, hub_upload
 
-    files = hub_upload.dataset_files(args.folder, args.license, args.language)
-    if not hub_upload.has_card(args.folder):
+    folder = folders.find_folder(args.folder)
+    files = hub_upload.dataset_files(folder, args.license, args.language)
+    if not hub_upload.has_card(folder):
         _print_note(cards.Terms(args.license, args.language).note())
     print(hub_upload.upload(args.name, files, "dataset", args.private))
 

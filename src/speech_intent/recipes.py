@@ -144,6 +144,7 @@ class Recipe:
     audio: str = "audio"
     intent: str = "intent"
     speaker: str = "speaker"
+    text: str | None = None  # what is said; None: the first of tables.TRANSCRIPTS that there is
     intents: tuple[str, ...] = ()  # names of intents that the data number
     test_share: float = 0.3  # where the data name no test split; system 000: TRAIN-TEST [70:30]
     validation_share: float = 0.15  # of the clips left for training

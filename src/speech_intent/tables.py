@@ -1,14 +1,19 @@
 """What both readers of data, of folders and of the Hub, share: the table and its checks."""
 
+import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from .names import composed, likeness
+
 if TYPE_CHECKING:
     from datasets import Dataset
+
+logger = logging.getLogger("speech_intent")
 
 SPLITS = ("train", "validation", "test")
 SPLIT_NAMES = {
@@ -16,6 +21,8 @@ SPLIT_NAMES = {
     "valid": "validation",
     "val": "validation",
     "dev": "validation",
+    "devel": "validation",
+    "development": "validation",
     "testing": "test",
 }
 
@@ -27,6 +34,40 @@ class Listing:
     table: pd.DataFrame  # a row a clip: file_name, intent, speaker, split ("": unknown), others
     clips: "Dataset"  # the same clips: the column `audio` ({"bytes", "path"}, not decoded)
     problems: tuple[str, ...]  # of clips and rows; such a clip may be missing from both
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What the file of a table holds, and everything in it that is no row."""
+
+    table: pd.DataFrame  # text; the index is the line, from 1, on which a row begins
+    problems: tuple[str, ...]  # to follow the file's name: "line 4: ...", "is empty"
+
+
+def no_rows(problem: str) -> Rows:
+    """Say why a file holds nothing that could be used."""
+    return Rows(pd.DataFrame(), (problem,))
+
+
+@dataclass
+class Collected:
+    """Rows and problems while a file is read."""
+
+    rows: list[dict[str, str]] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def add(self, line: int, row: dict[str, str]) -> None:
+        """Take a row that begins on this line."""
+        self.rows.append(row)
+        self.lines.append(line)
+
+    def finished(self) -> Rows:
+        """Give all of it, "" where a row has nothing in a column."""
+        if not self.rows and not self.problems:
+            self.problems.append("has no rows")
+        table = pd.DataFrame(self.rows, index=self.lines, dtype=object).fillna("")
+        return Rows(table, tuple(self.problems))
 
 
 def name_intents(column: pd.Series, intents: tuple[str, ...]) -> pd.Series:
@@ -43,31 +84,42 @@ def name_intents(column: pd.Series, intents: tuple[str, ...]) -> pd.Series:
 
 def split_name(name: str) -> str:
     """Give a split its usual name."""
-    return SPLIT_NAMES.get(name.lower(), name.lower())
+    key = likeness(name)
+    return SPLIT_NAMES.get(key, key)
 
 
-def table_problems(table: pd.DataFrame) -> list[str]:
-    """Say what is wrong with a table's names, intents and splits."""
+def table_problems(table: pd.DataFrame, is_whole: bool = True) -> list[str]:
+    """Say what is wrong with a table's names, intents and splits.
+
+    Nothing is said of the clips that an intent or split has if rows of the table are missing.
+    """
     problems = [*_name_problems(table)]
     has_splits = table["split"].ne("").any()
     if has_splits:
+        problems += _unknown_splits(table)
+    if has_splits and is_whole:
         problems += _split_problems(table)
-    problems += _count_problems(table, has_splits)
+    if is_whole:
+        problems += _count_problems(table, has_splits)
+    problems += _lookalike_problems(table["intent"])
     return problems
 
 
 def _name_problems(table: pd.DataFrame) -> Iterator[str]:
-    normal = table["file_name"].map(lambda name: str(PurePosixPath(name)))
-    for name in normal[normal.duplicated()].unique():
-        yield f"{name}: is listed {(normal == name).sum()} times"
+    counts = table["file_name"].map(lambda name: str(PurePosixPath(name))).value_counts(sort=False)
+    for name, count in counts[counts > 1].items():
+        yield f"{name}: is listed {count} times"
     for name in table.loc[table["intent"] == "", "file_name"]:
         yield f"{name}: its intent is empty"
 
 
-def _split_problems(table: pd.DataFrame) -> Iterator[str]:
+def _unknown_splits(table: pd.DataFrame) -> Iterator[str]:
     strange = table.loc[~table["split"].isin(SPLITS)]
     for name, split in zip(strange["file_name"], strange["split"], strict=True):
         yield f"{name}: unknown split {split!r}; use train, validation or test"
+
+
+def _split_problems(table: pd.DataFrame) -> Iterator[str]:
     intents = {split: _intents_of(table, split) for split in SPLITS}
     for split in ("test", "validation"):
         for intent in sorted(intents[split] - intents["train"]):
@@ -92,3 +144,35 @@ def _count_problems(table: pd.DataFrame, has_splits: bool) -> Iterator[str]:
     if some_intent and len(counts) < 2:
         names = ", ".join(counts.index)
         yield f"there is one intent only ({names}); a classifier needs two"
+
+
+def _lookalike_problems(intents: pd.Series) -> Iterator[str]:
+    """Name intents that only a computer takes for different ones, and the spelling to keep."""
+    for group in _lookalikes(intents):
+        problem = f"the intents {' and '.join(group.named)} look alike"
+        yield f"{problem}; write {group.usual} for all of them, or names that differ more"
+
+
+def warn_of_speakers(table: pd.DataFrame) -> None:
+    """Log which speakers may be one: they could stand on both sides of a split."""
+    for group in _lookalikes(table["speaker"]):
+        named = " and ".join(group.named)
+        logger.warning("warning: the speakers %s look alike, and count as several", named)
+
+
+@dataclass(frozen=True)
+class _Lookalikes:
+    """Spellings of what may be one name."""
+
+    named: list[str]  # each with its number of clips
+    usual: str  # the most frequent
+
+
+def _lookalikes(column: pd.Series) -> Iterator[_Lookalikes]:
+    counts = column[column != ""].value_counts()  # the most frequent first
+    for _, spellings in counts.groupby(counts.index.map(likeness)):
+        if len(spellings) > 1:
+            # Names that differ in their Unicode form only would be printed alike.
+            show = ascii if spellings.index.map(composed).duplicated().any() else repr
+            named = [f"{show(name)} ({count} of the clips)" for name, count in spellings.items()]
+            yield _Lookalikes(named, show(spellings.index[0]))
