@@ -32,7 +32,7 @@ LANGUAGE = "en"
 
 def ship_encoder(source: Path, target: Path) -> None:
     """Put an encoder in the place of another, with its weights halved; the card stays."""
-    encoder = AutoModel.from_pretrained(source, dtype="float32")
+    encoder = AutoModel.from_pretrained(source, dtype="float32", trust_remote_code=False)
     replace_model(encoder, target, [source / EXTRACTOR])
 
 
@@ -41,7 +41,9 @@ def ship_classifier(source: Path, target: Path) -> None:
 
     Its weights derive from its encoder's, whose licence comes with them.
     """
-    classifier = AutoModelForAudioClassification.from_pretrained(source, dtype="float32")
+    classifier = AutoModelForAudioClassification.from_pretrained(
+        source, dtype="float32", trust_remote_code=False
+    )
     encoder = json.loads((source / RECORD).read_text(encoding="utf-8"))["encoder"]
     license = BUNDLED_ENCODERS[encoder] / LICENSE
     replace_model(classifier, target, [source / EXTRACTOR, source / RECORD, license])

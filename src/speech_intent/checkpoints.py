@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transformers import (
+    CONFIG_MAPPING,
     MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING,
     AutoConfig,
     AutoFeatureExtractor,
     AutoModelForAudioClassification,
+    __version__,
 )
 
 from . import hub_models
@@ -18,7 +20,7 @@ from .errors import ModelError
 from .json_fields import REMEDY, Fields
 from .model_config import CONFIG, refuse_own_code
 from .model_files import disguise, weights_files
-from .names import first_line
+from .names import one_line
 
 if TYPE_CHECKING:
     from transformers import FeatureExtractionMixin, PreTrainedConfig, PreTrainedModel
@@ -26,7 +28,12 @@ if TYPE_CHECKING:
 HEAD = ("classifier", "projector", "layer_weights")  # what the names of a head's weights begin with
 TRAINED_ANEW = "masked_spec_embed"  # stands for what is masked, in training only
 AGAIN = "train or download it again"
+OTHER_FAMILY = "choose a model of another family, such as wav2vec2 or whisper"
+LONGEST_REASON = 200  # characters
 LARGEST_HEADER = 100_000_000  # bytes, of a safetensors file
+
+
+Sizes = tuple[tuple[int, ...], tuple[int, ...]]  # of a tensor: in the weights, by config.json
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ class Checkpoint:
     network: "PreTrainedModel"
     extractor: "FeatureExtractionMixin"
     missing_head: list[str]  # names of weights, random now
-    other_head: dict[str, str]  # name of weights of other sizes, random now -> which sizes
+    other_head: dict[str, Sizes]  # by name, of weights that are random now
 
 
 def load(folder: Path, name: str, **options: Any) -> Checkpoint:
@@ -45,7 +52,6 @@ def load(folder: Path, name: str, **options: Any) -> Checkpoint:
     `name` is what its user calls it, `options` are what transformers' config shall say otherwise.
     Raises `ModelError` for anything broken, or an encoder that is not in the weights.
     """
-    refuse_own_code(Fields.read(folder / CONFIG))
     for file in weights_files(folder):
         _check_weights(file)
     config = load_config(folder, name, **options)
@@ -65,7 +71,7 @@ def load(folder: Path, name: str, **options: Any) -> Checkpoint:
     except Exception as error:  # transformers and torch raise many kinds for a broken folder
         raise _broken(name, error) from error
     missing = sorted(report["missing_keys"])
-    sizes = {key: _sizes(*shapes) for key, *shapes in sorted(report["mismatched_keys"])}
+    sizes = {key: (old, new) for key, old, new in sorted(report["mismatched_keys"])}
     _check_encoder(name, missing, sizes)
     return Checkpoint(
         network=network,
@@ -78,13 +84,19 @@ def load(folder: Path, name: str, **options: Any) -> Checkpoint:
 def load_config(folder: Path, name: str, **options: Any) -> "PreTrainedConfig":
     """Load the config of a family that can classify audio. Raises `ModelError`."""
     hub_models.quiet_transformers()
+    fields = Fields.read(folder / CONFIG)
+    refuse_own_code(fields)
+    family = fields.text("model_type")
+    if family not in CONFIG_MAPPING:
+        problem = f"is of the family {family!r}, which transformers {__version__} does not have"
+        raise ModelError(name, problem, OTHER_FAMILY)
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, **options)
     except Exception as error:  # an unknown family, values of other types
         raise _broken(name, error) from error
     if type(config) not in MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING:
-        problem = f"is a {config.model_type}, which transformers cannot classify audio with"
-        raise ModelError(name, problem, "choose a model of another family, such as wav2vec2")
+        problem = f"is of the family {family!r}, which classifies no audio"
+        raise ModelError(name, problem, OTHER_FAMILY)
     return config
 
 
@@ -97,28 +109,34 @@ def load_extractor(folder: Path, name: str) -> "FeatureExtractionMixin":
 
 
 def _broken(name: str, error: Exception) -> ModelError:
-    return ModelError(name, f"cannot be loaded ({first_line(error)})", AGAIN)
+    return ModelError(name, f"cannot be loaded ({in_words(error)})", AGAIN)
 
 
-def _sizes(stored: tuple[int, ...], wanted: tuple[int, ...]) -> str:
-    """Say which sizes weights have, and which config.json speaks of."""
-    return f"{_times(stored)} in the weights, {_times(wanted)} by config.json"
+def in_words(error: Exception) -> str:
+    """Say in one line what a library says of a broken file, which may take several."""
+    words = one_line(str(error))[:LONGEST_REASON]
+    return f"{type(error).__name__}: {words}"
 
 
-def _times(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))
+def sizes_problem(key: str, sizes: Sizes) -> str:
+    """Say what it means that weights have other sizes than config.json speaks of."""
+    stored, wanted = sizes
+    if key.startswith("classifier") and stored[:1] != wanted[:1]:
+        return f"its weights tell {stored[0]} intents apart, and config.json names {wanted[0]}"
+    shapes = [" x ".join(map(str, shape)) for shape in sizes]
+    problem = f"its weights are of another model: {key} is {shapes[0]}"
+    return f"{problem}, and {shapes[1]} by config.json"
 
 
-def _check_encoder(name: str, missing: list[str], sizes: dict[str, str]) -> None:
+def _check_encoder(name: str, missing: list[str], sizes: dict[str, Sizes]) -> None:
     """Raise `ModelError` for weights below the head that are not there, or of other sizes."""
     for key, both in sizes.items():
         if not key.startswith(HEAD):
-            problem = f"its weights are of another model: {key} is {both}"
-            raise ModelError(name, problem, AGAIN)
+            raise ModelError(name, sizes_problem(key, both), AGAIN)
     lost = [key for key in missing if not key.startswith(HEAD) and TRAINED_ANEW not in key]
     lost = [key for key in lost if key not in sizes]
     if lost:
-        problem = f"its weights lack {len(lost)} that config.json speaks of, such as {lost[0]}"
+        problem = f"its weights lack {len(lost)} of what config.json speaks of, such as {lost[0]}"
         raise ModelError(name, problem, AGAIN)
 
 

@@ -130,7 +130,7 @@ def _of_the_network(error: BaseException) -> Cause | None:
     from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 
     if isinstance(error, OfflineModeIsEnabled):
-        problem = "is not in the cache, and HF_HUB_OFFLINE forbids to ask the Hub"
+        problem = "the Hub cannot be reached: HF_HUB_OFFLINE forbids it"
         return Cause(problem, "unset HF_HUB_OFFLINE, or name a local model or folder", True)
     if isinstance(error, ssl.SSLError):
         problem = "the Hub cannot be reached: its certificate is not trusted"

@@ -44,7 +44,7 @@ class Fields:
         if name in self.values:
             value = self.values[name]
             found = KINDS.get(type(value)) or f"is {json.dumps(value)[:60]}"
-        return ModelError(self.file, f"{name} {found}, not {wanted}", REMEDY)
+        return ModelError(self.file, f"{name} {found}, and must be {wanted}", REMEDY)
 
     def number(self, name: str, low: float = -math.inf, high: float = math.inf) -> float:
         """Give a finite number within bounds."""

@@ -23,6 +23,7 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 HEX_DIGITS = set("0123456789abcdef")
 
 MOST_LABELS = 100_000
+LONGEST_NUMBER = 20  # digits
 MOST_LAYERS = 1_000  # building more takes minutes, before the weights say otherwise
 RATES = (1_000, 384_000)  # Hz
 
@@ -89,18 +90,31 @@ def _read_labels(fields: Fields) -> dict[int, str]:
             n_labels = fields.whole("num_labels", 1, MOST_LABELS)
         return {i: f"LABEL_{i}" for i in range(n_labels)}
     labels = fields.child("id2label").values
-    try:
-        by_id = {int(i): label for i, label in labels.items()}
-    except ValueError as error:
-        raise fields.fault("id2label", "an object with whole numbers as keys") from error
-    n_labels = len(labels)
-    if not 1 <= n_labels <= MOST_LABELS or sorted(by_id) != list(range(n_labels)):
-        raise fields.fault("id2label", "an object with a name for each number from 0 on")
-    if not all(is_text(label) for label in labels.values()):
-        raise fields.fault("id2label", "an object with a text for each number")
-    if len(set(labels.values())) < n_labels:
-        raise fields.fault("id2label", "an object in which each name stands once")
-    return dict(sorted(by_id.items()))
+    problem = _labels_problem(labels)
+    if problem is not None:
+        raise ModelError(fields.file, f"id2label {problem}", REMEDY)
+    return {i: label for i, label in sorted((int(key), label) for key, label in labels.items())}
+
+
+def _labels_problem(labels: dict[str, Any]) -> str | None:
+    """Say why these are no names of outputs, by their numbers; None if they are."""
+    if not 1 <= len(labels) <= MOST_LABELS:
+        return f"has {len(labels)} names, and must have 1 to {MOST_LABELS:,}"
+    numbers = set()
+    for key, label in labels.items():
+        if not key.strip().isdecimal() or len(key) > LONGEST_NUMBER:
+            return f"has {key[:LONGEST_NUMBER]!r} in the place of a number"
+        if not is_text(label):
+            return f"has no text as the name of {key}"
+        numbers.add(int(key))
+    missing = set(range(len(labels))) - numbers
+    if missing:
+        return f"has no name for {min(missing)}"
+    if len(set(labels.values())) < len(labels):
+        names = list(labels.values())
+        twice = next(name for name in names if names.count(name) > 1)
+        return f"has the name {twice!r} more than once"
+    return None
 
 
 # ---- preprocessor_config.json, processor_config.json

@@ -73,12 +73,10 @@ def weights_files(folder: Path) -> list[Path]:
             continue
         if not name.endswith(INDEX):
             return [file]
-        parts = set(Fields.read(file).child("weight_map").values.values())
-        if not parts or not all(
-            isinstance(part, str) and Path(part).name == part for part in parts
-        ):
+        parts = list(Fields.read(file).child("weight_map").values.values())
+        if not parts or not all(map(_is_file_name, parts)):
             raise ModelError(file, "does not name the files with the weights", REMEDY)
-        return [file, *(folder / part for part in sorted(parts))]
+        return [file, *(folder / part for part in sorted(set(parts)))]
     return []
 
 

@@ -10,7 +10,6 @@ import torch
 from . import checkpoints, features
 from .errors import ModelError
 from .model_config import ModelConfig, read_config, read_extractor
-from .names import first_line
 
 if TYPE_CHECKING:
     from transformers import FeatureExtractionMixin, PreTrainedModel
@@ -46,8 +45,7 @@ class TorchModel:
             problem = f"has no trained classification head ({missing}); it was saved as {saved_as}"
             raise ModelError(name, problem, "fine-tune it first")
         for key, sizes in checkpoint.other_head.items():
-            problem = f"its weights are for other intents than config.json names: {key} is {sizes}"
-            raise ModelError(name, problem, checkpoints.AGAIN)
+            raise ModelError(name, checkpoints.sizes_problem(key, sizes), checkpoints.AGAIN)
         model = cls(checkpoint.network, checkpoint.extractor, config)
         model._try(name)
         return model
@@ -58,7 +56,7 @@ class TorchModel:
         try:
             shape = self._run([silence]).shape
         except Exception as error:  # files that are whole, and do not belong together
-            problem = f"cannot answer ({first_line(error)})"
+            problem = f"cannot answer ({checkpoints.in_words(error)})"
             raise ModelError(name, problem, checkpoints.AGAIN) from error
         if shape != (1, self.config.num_labels):
             n_labels = self.config.num_labels
