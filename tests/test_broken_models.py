@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import safetensors.torch
-import torch
 from conftest import RATE, TONES
 
 from speech_intent import IntentClassifier

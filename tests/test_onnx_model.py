@@ -16,6 +16,7 @@ import torch
 from conftest import RATE, TONES
 
 from speech_intent import IntentClassifier, ModelError, features, onnx_export, onnx_model
+from speech_intent.model import build_model
 from speech_intent.onnx_model import OnnxModel, describe, reduced_precisions
 from speech_intent.paths import ROOT
 
@@ -250,6 +251,49 @@ def test_inputs_and_config_agree(copy):
     rewrite(copy, "preprocessor_config.json", **extractor)
     with pytest.raises(ModelError, match="takes input_values, attention_mask, and config"):
         IntentClassifier.from_pretrained(copy)
+
+
+# What transformers 5 saves of a processor
+
+
+def test_a_processors_file_is_enough_for_both_engines(model_folder, tone, tmp_path):
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    (folder / "preprocessor_config.json").rename(tmp_path / "preprocessor_config.json")
+    nested = json.loads((tmp_path / "preprocessor_config.json").read_text())
+    processor = {"processor_class": "Wav2Vec2Processor", "feature_extractor": nested}
+    (folder / "processor_config.json").write_text(json.dumps(processor))
+    expected = IntentClassifier.from_pretrained(model_folder)
+    clip = (tone(TONES["hear_low"], seed=7), RATE)
+    assert same(IntentClassifier.from_pretrained(folder).predict(clip), expected.predict(clip))
+    onnx_export.export(folder)
+    exported = IntentClassifier.from_pretrained(folder, "onnx")
+    assert same(exported.predict(clip), expected.predict(clip))
+
+
+def test_a_whisper_with_a_processors_file_alone_is_exported(encoders, tone, tmp_path):
+    new = build_model(encoders["whisper"], ["a", "b", "c"])
+    new.model.save_pretrained(tmp_path)
+    new.extractor.save_pretrained(tmp_path)
+    nested = json.loads((tmp_path / "preprocessor_config.json").read_text())
+    (tmp_path / "preprocessor_config.json").unlink()
+    processor = {"processor_class": "WhisperProcessor", "feature_extractor": nested}
+    (tmp_path / "processor_config.json").write_text(json.dumps(processor))
+    onnx_export.export(tmp_path)
+    clip = (tone(TONES["hear_low"]), RATE)
+    answers = [
+        IntentClassifier.from_pretrained(tmp_path, engine).predict(clip)
+        for engine in ("torch", "onnx")
+    ]
+    assert same(*answers)
+
+
+@pytest.mark.parametrize("change", [{"sampling_rate": 8_000}, {"do_normalize": False}])
+def test_the_processors_file_comes_first_as_in_transformers(copy, tone, change):
+    nested = json.loads((copy / "preprocessor_config.json").read_text()) | change
+    (copy / "processor_config.json").write_text(json.dumps({"feature_extractor": nested}))
+    for engine in ("torch", "onnx"):
+        found = IntentClassifier.from_pretrained(copy, engine).extractor
+        assert {name: getattr(found, name) for name in change} == change
 
 
 # The cache of compiled models

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import safetensors.torch
 import soundfile
 import transformers
 from conftest import TONES
@@ -115,6 +116,26 @@ def test_a_prediction_says_what_computed_it():
 def test_the_bad_clip_is_named(tmp_path):
     with pytest.raises(AudioError, match=r"gone\.wav: does not exist"):
         IntentClassifier(Model("a", "b"), "m").predict(tmp_path / "gone.wav")
+
+
+@pytest.mark.parametrize("logits", [[math.nan, 0.0], [0.0, math.inf], [-math.inf, 0.0]])
+@pytest.mark.parametrize("seconds", [0.5, 40.0])
+def test_scores_that_are_not_finite_are_no_answer(logits, seconds):
+    classifier = IntentClassifier(Model("a", "b", logits=lambda first: logits), "m")
+    with pytest.raises(ModelError) as error:
+        classifier.predict(constant(0.5, seconds))
+    assert error.value.name == "m"
+    reason = "gives scores that are not finite numbers; train, export or download it again"
+    assert error.value.reason == reason
+
+
+def test_weights_that_are_no_numbers_give_no_answer(copy, tone):
+    path = copy / "model.safetensors"
+    tensors = safetensors.torch.load_file(path)
+    tensors["classifier.bias"][1] = math.nan
+    safetensors.torch.save_file(tensors, path, metadata={"format": "pt"})
+    with pytest.raises(ModelError, match="gives scores that are not finite numbers"):
+        IntentClassifier.from_pretrained(copy).predict((tone(213), RATE))
 
 
 # An answer as a dict

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from .names import first_line
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ELOOP, errno.EIO)
 LOG_IN = "check the spelling, or log in with `hf auth login`"
 LATER = "try again later, or name a local model or folder"
 ONCE_MORE = "run it again once the Hub answers"
@@ -46,7 +47,7 @@ def explain(error: BaseException, writing: bool = False) -> Cause:
         status = getattr(getattr(each, "response", None), "status_code", None)
         if isinstance(status, int):
             return _of_status(status, each, writing)
-    for each in errors:
+    for each in reversed(errors):  # the first of them knows most
         cause = _of_the_network(each)
         if cause is not None:
             return replace(cause, remedy=ONCE_MORE) if writing else cause
@@ -60,19 +61,19 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         yield error
-        error = error.__cause__ or error.__context__
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def _of_the_disk(error: BaseException) -> Cause | None:
     """Explain an error that names a file here, or says that there is no room for one."""
-    if not isinstance(error, OSError) or error.errno is None:
+    if not isinstance(error, OSError):
         return None
     from huggingface_hub import constants
 
     if error.errno in NO_ROOM:
         problem = f"the disk with {constants.HF_HUB_CACHE} is full"
         return Cause(problem, "make room, or name another folder by HF_HOME")
-    if error.filename is None:
+    if error.filename is None or error.errno not in UNUSABLE:  # a firewall's names no file
         return None
     problem = f"{os.fsdecode(error.filename)} cannot be written or read ({error.strerror})"
     return Cause(problem, "put that right, or name another folder by HF_HOME")
