@@ -48,9 +48,10 @@ class OnnxModel:
             remedy = "run python -m speech_intent.export on it"
             raise ModelError(folder, "has no ONNX file of ours", remedy)
         record = read_record(folder)
+        place = _place(file, record, parallel) if cache else None
         # Reading and hashing leave this thread free to import OpenVINO.
         with ThreadPoolExecutor(1) as beside:
-            finding = beside.submit(_find_compiled, folder, file, record, parallel, cache)
+            finding = beside.submit(_find_compiled, folder, file, record, place)
             options = _options(record["precision"], parallel)
             self._kept = finding.result()  # the numbers of a compiled model stay where they are
         self._compiled = _compile(file, options, self._kept)
@@ -120,19 +121,16 @@ class Kept:
     blob: np.ndarray | None = None  # uint8, (n_bytes,)
 
 
-def _find_compiled(
-    folder: Path, file: Path, record: dict[str, Any], parallel: bool, cache: bool
-) -> Kept:
+def _place(file: Path, record: dict[str, Any], parallel: bool) -> Path | None:
+    """Find where the compiled form of the file that the record speaks of is kept."""
+    digest = record["digests"].get(file.name, "")
+    choices = {"precision": record["precision"], "parallel": parallel, "group": GROUP}
+    return compiled_models.place(digest, **choices)
+
+
+def _find_compiled(folder: Path, file: Path, record: dict[str, Any], place: Path | None) -> Kept:
     """Check that the files belong together, and look for the compiled form of this one."""
     check_onnx_file(folder, file, record)
-    place = None
-    if cache:
-        place = compiled_models.place(
-            record["digests"][file.name],
-            precision=record["precision"],
-            parallel=parallel,
-            group=GROUP,
-        )
     return Kept(place, None if place is None else compiled_models.read(place))
 
 
