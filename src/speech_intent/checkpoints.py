@@ -18,7 +18,7 @@ from transformers import (
 from . import hub_models
 from .errors import ModelError
 from .json_fields import REMEDY, Fields
-from .model_config import CONFIG, refuse_own_code
+from .model_config import CONFIG, check_architecture, read_extractor, takes_mels
 from .model_files import disguise, weights_files
 from .names import one_line
 
@@ -85,7 +85,7 @@ def load_config(folder: Path, name: str, **options: Any) -> "PreTrainedConfig":
     """Load the config of a family that can classify audio. Raises `ModelError`."""
     hub_models.quiet_transformers()
     fields = Fields.read(folder / CONFIG)
-    refuse_own_code(fields)
+    check_architecture(fields)
     family = fields.text("model_type")
     if family not in CONFIG_MAPPING:
         problem = f"is of the family {family!r}, which transformers {__version__} does not have"
@@ -102,6 +102,7 @@ def load_config(folder: Path, name: str, **options: Any) -> "PreTrainedConfig":
 
 def load_extractor(folder: Path, name: str) -> "FeatureExtractionMixin":
     """Load a feature extractor. Raises `ModelError`."""
+    read_extractor(folder, takes_mels(Fields.read(folder / CONFIG)))
     try:
         return AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # as of models

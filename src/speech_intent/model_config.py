@@ -50,10 +50,7 @@ class ModelConfig:
 def read_config(folder: Path) -> ModelConfig:
     """Read a model's config.json. Raises `ModelError`."""
     fields = Fields.read(folder / CONFIG)
-    refuse_own_code(fields)
-    for name, value in fields.values.items():
-        if name.endswith("layers") and isinstance(value, int):
-            fields.whole(name, 0, MOST_LAYERS)
+    check_architecture(fields)
     if fields.says("calibration_temperature"):
         fields.number("calibration_temperature", low=1e-6)
     max_seconds = None
@@ -68,8 +65,21 @@ def read_config(folder: Path) -> ModelConfig:
         id2label=_read_labels(fields),
         max_seconds=max_seconds,
         rejection_threshold=threshold,
-        takes_mels="num_mel_bins" in fields.values or model_type == "whisper",
+        takes_mels=takes_mels(fields),
     )
+
+
+def check_architecture(fields: Fields) -> None:
+    """Raise `ModelError` for a model that brings its own code, or would not be built in time."""
+    refuse_own_code(fields)
+    for name, value in fields.values.items():
+        if name.endswith("layers") and isinstance(value, int):
+            fields.whole(name, 0, MOST_LAYERS)
+
+
+def takes_mels(fields: Fields) -> bool:
+    """Whether a config.json is of an encoder of mel bands rather than waveforms."""
+    return "num_mel_bins" in fields.values or fields.values.get("model_type") == "whisper"
 
 
 def refuse_own_code(fields: Fields) -> None:
@@ -84,13 +94,15 @@ def refuse_own_code(fields: Fields) -> None:
 
 def _read_labels(fields: Fields) -> dict[int, str]:
     """Read the names of the outputs, or give those that transformers would."""
+    n_labels = 2
+    if fields.says("num_labels"):
+        n_labels = fields.whole("num_labels", 1, MOST_LABELS)
     if not fields.says("id2label"):
-        n_labels = 2
-        if fields.says("num_labels"):
-            n_labels = fields.whole("num_labels", 1, MOST_LABELS)
         return {i: f"LABEL_{i}" for i in range(n_labels)}
     labels = fields.child("id2label").values
     problem = _labels_problem(labels)
+    if problem is None and fields.says("num_labels") and n_labels != len(labels):
+        problem = f"has {len(labels)} names, and num_labels is {n_labels}"
     if problem is not None:
         raise ModelError(fields.file, f"id2label {problem}", REMEDY)
     return {i: label for i, label in sorted((int(key), label) for key, label in labels.items())}

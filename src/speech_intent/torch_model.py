@@ -9,7 +9,7 @@ import torch
 
 from . import checkpoints, features
 from .errors import ModelError
-from .model_config import ModelConfig, read_config, read_extractor
+from .model_config import ModelConfig, read_config
 
 if TYPE_CHECKING:
     from transformers import FeatureExtractionMixin, PreTrainedModel
@@ -37,7 +37,6 @@ class TorchModel:
         without a trained head.
         """
         config = read_config(folder)
-        read_extractor(folder, config.takes_mels)
         checkpoint = checkpoints.load(folder, name)
         if checkpoint.missing_head:
             missing = ", ".join(checkpoint.missing_head)
