@@ -61,7 +61,7 @@ def load_torch(folder: Path) -> Run:
     import torch
     from transformers import AutoModelForAudioClassification
 
-    model = AutoModelForAudioClassification.from_pretrained(folder).eval()
+    model = AutoModelForAudioClassification.from_pretrained(folder, trust_remote_code=False).eval()
 
     @torch.inference_mode()
     def run(values: np.ndarray, mask: np.ndarray) -> np.ndarray:

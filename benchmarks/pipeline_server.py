@@ -13,7 +13,7 @@ from transformers import pipeline
 import speech_intent  # noqa: F401  # makes Moonshine's classifier known
 
 app = FastAPI()
-classify = pipeline("audio-classification", model=os.environ["MODEL"])
+classify = pipeline("audio-classification", model=os.environ["MODEL"], trust_remote_code=False)
 
 
 @app.post("/threads")

@@ -11,7 +11,7 @@ from transformers import pipeline
 
 import speech_intent  # noqa: F401  # makes Moonshine's classifier known
 
-classify = pipeline("audio-classification", model=sys.argv[1])
+classify = pipeline("audio-classification", model=sys.argv[1], trust_remote_code=False)
 given = Path(sys.argv[2])
 paths = sorted(given.iterdir()) if given.is_dir() else [given]
 for path in paths:

@@ -50,7 +50,7 @@ class Pipeline:
 
         import speech_intent  # noqa: F401  # makes Moonshine's classifier known
 
-        self.classify = pipeline("audio-classification", model=model)
+        self.classify = pipeline("audio-classification", model=model, trust_remote_code=False)
         self.rate = rate
 
     def answer(self, waveforms: list[np.ndarray]) -> None:

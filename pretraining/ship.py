@@ -18,9 +18,9 @@ from half_precision import save_half
 from transformers import AutoModel, AutoModelForAudioClassification, PreTrainedModel
 
 from speech_intent import cards, data, evaluation, onnx_export
+from speech_intent.model_files import CLIPS
 from speech_intent.paths import BUNDLED_ENCODERS, ROOT, SHIPPED, SMALL
 from speech_intent.predict import IntentClassifier
-from speech_intent.provenance import CLIPS
 from speech_intent.recipes import resolve
 
 CARD = "README.md"
@@ -32,7 +32,7 @@ LANGUAGE = "en"
 
 def ship_encoder(source: Path, target: Path) -> None:
     """Put an encoder in the place of another, with its weights halved; the card stays."""
-    encoder = AutoModel.from_pretrained(source, dtype="float32")
+    encoder = AutoModel.from_pretrained(source, dtype="float32", trust_remote_code=False)
     replace_model(encoder, target, [source / EXTRACTOR])
 
 
@@ -41,7 +41,9 @@ def ship_classifier(source: Path, target: Path) -> None:
 
     Its weights derive from its encoder's, whose licence comes with them.
     """
-    classifier = AutoModelForAudioClassification.from_pretrained(source, dtype="float32")
+    classifier = AutoModelForAudioClassification.from_pretrained(
+        source, dtype="float32", trust_remote_code=False
+    )
     encoder = json.loads((source / RECORD).read_text(encoding="utf-8"))["encoder"]
     license = BUNDLED_ENCODERS[encoder] / LICENSE
     copied = [source / EXTRACTOR, source / RECORD, source / CLIPS, license]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from speech_intent import archives, data, folders, paths, train
+from speech_intent import archives, data, folders, train
 from speech_intent.errors import DataError
 from speech_intent.recipes import resolve
 
@@ -133,13 +133,13 @@ def test_other_contents_are_unpacked_anew(pack):
 def test_where_no_cache_can_be_written_a_temporary_folder_does(pack, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    paths._temporary_folder.cache_clear()
+    archives._temporary_folder.cache_clear()
     path = pack(GOOD)
     folder = folders.find_folder(path)
-    assert folder.is_relative_to(paths._temporary_folder())
+    assert folder.is_relative_to(archives._temporary_folder())
     assert names_in(path) == list(CLIPS)
-    shutil.rmtree(paths._temporary_folder())
-    paths._temporary_folder.cache_clear()
+    shutil.rmtree(archives._temporary_folder())
+    archives._temporary_folder.cache_clear()
 
 
 def test_recordings_in_a_zip_are_trained_on_and_published(tone_folder, tmp_path, capsys):

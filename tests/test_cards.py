@@ -56,8 +56,7 @@ def results(**changed) -> dict:
 def write_model(folder: Path, metrics: dict | None, labels=("off", "on")) -> Path:
     """Write as much of a model folder as a card needs."""
     folder.mkdir(exist_ok=True)
-    label2id = {label: i for i, label in enumerate(labels)}
-    config = {"model_type": "wav2vec2", "label2id": label2id}
+    config = {"model_type": "wav2vec2", "id2label": dict(enumerate(labels))}
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     if metrics is not None:
         (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
@@ -175,7 +174,7 @@ def test_the_origin_of_the_bundled_moonshine_is_told(tmp_path):
     origin = "The encoder is that of UsefulSensors/moonshine-tiny (MIT, English), by way of the "
     assert origin + "package moonshine-voice 0.1.0." in rendered(body)
     assert "speech_intent" not in body  # which a Moonshine's classifier cannot be loaded without
-    config = {"model_type": "moonshine", "label2id": {"on": 0}}
+    config = {"model_type": "moonshine", "id2label": {"0": "on"}}
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     assert "\nimport speech_intent " in cards.model_card(folder, "user/name")
     other = write_model(tmp_path, results(encoder="small"))
@@ -260,6 +259,7 @@ def test_a_head_on_a_frozen_encoder_is_told_by_its_regularisation(tmp_path):
 def test_what_the_onnx_form_costs_is_said(tmp_path):
     folder = write_model(tmp_path, None)
     record = {"precision": "float32", "difference": 1.2e-6, "reduced": []}
+    record |= {"digests": {}, "weights": {}}
     (folder / "onnx.json").write_text(json.dumps(record))
     _, body = split_card(cards.model_card(folder, "user/name"))
     words = "As ONNX for the fast engine: model.onnx: float32 scores within 1.2e-06 of torch's"

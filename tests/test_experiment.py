@@ -252,7 +252,7 @@ def unfinished(tmp_path, run_folder):
         ({"epochs": 21}, "epochs 20 (now 21)"),
         ({"freeze": "encoder"}, "epochs 20 (now None)"),
         ({"learning_rate": 1e-4}, "learning_rate 0.005 (now 0.0001)"),
-        ({"encoder": "small"}, "(now small), encoder_digest"),
+        ({"encoder": "small"}, "(now small), encoder_digests"),
     ],
 )
 def test_a_run_of_other_numbers_is_not_gone_on_with(unfinished, recipe, changed, difference):

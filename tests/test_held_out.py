@@ -1,6 +1,8 @@
 import json
 import shutil
+from types import SimpleNamespace
 
+import hub_client
 import pandas as pd
 import pytest
 
@@ -173,3 +175,19 @@ def test_a_run_is_tested_again_on_its_own_clips(tmp_path, write_folder, recipe):
     assert set(drawn) & set(answered)  # what the seed alone would have led to
     assert again.note == "as the model was trained; 12 clips are new since then, in no split"
     assert record["seed"] == 3
+
+
+def test_the_split_of_a_model_on_the_hub_is_published_with_it(
+    tmp_path, model, model_folder, monkeypatch
+):
+    """Trained with seed 5 on data that name no split; as seed 0 would not have split them."""
+    hub_client.visit(monkeypatch)
+    hub_client.use_cache(monkeypatch, tmp_path / "cache")
+    published = shutil.copytree(model_folder, tmp_path / "published")
+    for name in ("clips.csv", "training.json"):
+        shutil.copy(model / name, published)
+    hub_client.upload("tester/split", published)
+    monkeypatch.setattr(data, "read_recordings", lambda recipe: SimpleNamespace(table=clips()))
+    monkeypatch.setattr(data, "make_splits", lambda recordings, split: split)
+    split = held_out.load_splits("tester/split", PLAIN)
+    assert names(split.table, "test") == as_trained("test")

@@ -1,6 +1,7 @@
 """Datasets over HTTP from a Hub on this machine: the schemas of the recipes, and what is wrong."""
 
 import hub_client
+import huggingface_hub
 import pytest
 from datasets import ClassLabel
 from hub_client import MINDS14, SCOOTER
@@ -17,33 +18,6 @@ def hub(monkeypatch):
     """This process asks a Hub on this machine, which holds the datasets of the recipes."""
     hub_client.visit(monkeypatch)
     hub_client.make_datasets()
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("PolyAI/minds14", True),
-        ("user/data.v2-x_y", True),
-        ("bundled", False),
-        ("data", False),
-        ("/home/user", False),
-        ("./data", False),
-        ("~/data", False),
-        ("a/b/c", False),
-        ("user/", False),
-        ("two words/data", False),
-        ("", False),
-    ],
-)
-def test_a_hub_id_is_a_namespace_and_a_name(name, expected):
-    assert hub_datasets.is_hub_id(name) is expected
-
-
-def test_a_folder_is_no_hub_id(tmp_path, monkeypatch):
-    (tmp_path / "recordings" / "mine").mkdir(parents=True)
-    assert hub_datasets.is_hub_id("recordings/mine")
-    monkeypatch.chdir(tmp_path)
-    assert not hub_datasets.is_hub_id("recordings/mine")
 
 
 # The schemas of the recipes
@@ -165,6 +139,17 @@ def test_a_published_folder_comes_back_as_a_folder(hub, tone_folder):
     assert hub_datasets.as_folder("nobody/nothing") is None
 
 
+def test_the_address_in_a_browser_names_a_dataset(hub, tone_folder):
+    hub_client.upload("tester/linked-tones", tone_folder, "dataset")
+    address = f"{huggingface_hub.constants.ENDPOINT}/datasets/tester/linked-tones"
+    assert hub_datasets.as_folder(address) == hub_datasets.as_folder("tester/linked-tones")
+    recipe = RECIPES["scooter"]
+    listing = hub_datasets.read_hub(f"https://huggingface.co/datasets/{recipe.data}", recipe)
+    assert len(listing.clips) == 54
+    with pytest.raises(DataError, match="is the address of a model; name a dataset"):
+        hub_datasets.as_folder("https://huggingface.co/tester/linked-tones")
+
+
 # What is wrong with a dataset
 
 
@@ -177,6 +162,15 @@ def test_intents_that_look_alike_are_named(hub, monkeypatch):
         "the intents 'battery' (4 of the clips) and 'Battery' (2 of the clips) look alike; "
         "write 'battery' for all of them, or names that differ more",
     )
+
+
+def test_a_wrong_token_is_named(hub, monkeypatch, tmp_path):
+    hub_client.use_cache(monkeypatch, tmp_path)
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    with pytest.raises(DataError) as error:
+        data.load_data(RECIPES["scooter"])
+    (problem,) = error.value.problems
+    assert problem.startswith("the Hub does not know this token; correct or unset HF_TOKEN")
 
 
 @pytest.mark.parametrize(
@@ -227,7 +221,7 @@ def test_a_dataset_out_of_reach_says_what_to_do(hub, monkeypatch, tmp_path):
     with pytest.raises(DataError) as error:
         data.load_data(RECIPES["minds14"])
     (problem,) = error.value.problems
-    assert problem.startswith("it cannot be loaded from the Hub (")
+    assert problem.startswith("the Hub cannot be reached (")
     assert "put its clips into a folder with a metadata.csv" in problem
 
 

@@ -117,7 +117,7 @@ def test_only_the_file_that_answers_is_downloaded(hub, onnx_folder, tmp_path, mo
         hub_client.use_cache(monkeypatch, tmp_path / f"{name}-{engine}")
         folder = hub_models.model_folder(f"tester/{name}", engine)
         heavy = {path.name for path in folder.iterdir() if path.suffix != ".json"}
-        assert heavy == {file}
+        assert heavy == {"clips.csv", file}
 
 
 def test_the_shards_of_a_large_model_come_with_their_index(hub, model_folder, tmp_path):
@@ -125,7 +125,8 @@ def test_the_shards_of_a_large_model_come_with_their_index(hub, model_folder, tm
     shards = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
     (folder / "model.safetensors").rename(folder / shards[0])
     (folder / shards[1]).write_bytes(b"")
-    (folder / "model.safetensors.index.json").write_text("{}")
+    index = {"weight_map": {"a": shards[0], "b": shards[1]}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     (folder / "other.bin").write_bytes(b"")
     hub_client.upload("tester/sharded", folder)
     names = {path.name for path in hub_models.model_folder("tester/sharded").iterdir()}
@@ -139,7 +140,7 @@ def test_a_repository_without_weights_and_one_that_is_not_there(hub, model_folde
     hub_client.upload("tester/weightless", folder)
     reason = "has no model.safetensors; save model and feature extractor with save_pretrained"
     assert refusal("tester/weightless") == reason
-    reason = "is not on the Hub, or is private, and is no local folder; "
+    reason = "is not on the Hub, or is private, and there is no such folder; "
     assert refusal("tester/none") == reason + "check the spelling, or log in with `hf auth login`"
 
 
@@ -159,7 +160,7 @@ def test_pickled_weights_are_read_without_running_code(
     ]
     witness = tmp_path / "code was run"
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Opens(witness), protocol=2))
-    with pytest.raises(ModelError, match="cannot be loaded"):
+    with pytest.raises(ModelError, match="a pickle of more than numbers, and none of it was run"):
         IntentClassifier.from_pretrained(folder)
     assert not witness.exists()
 
@@ -273,10 +274,15 @@ def test_a_name_that_is_neither(name):
 # No Hub, or one that misbehaves
 
 
+NO_ANSWER = "the Hub cannot be reached: it gives no answer in time, and there is no such folder; "
+OFFLINE = (
+    "the Hub cannot be reached: HF_HUB_OFFLINE forbids it, and there is no such folder; "
+    "unset HF_HUB_OFFLINE, or name a local model or folder"
+)
+
+
 def test_without_network_a_hub_id_is_out_of_reach():
-    reason = refusal(ID, HubUnreachable)
-    assert reason.startswith("the Hub cannot be reached (")
-    assert reason.endswith("), and no such folder; connect, or name a local model")
+    assert refusal(ID, HubUnreachable) == OFFLINE
 
 
 def test_without_network_a_cached_model_answers(cached):
@@ -285,7 +291,7 @@ def test_without_network_a_cached_model_answers(cached):
 
 def test_without_network_a_half_downloaded_model_is_out_of_reach(cached):
     (cached / "model.safetensors").unlink()
-    assert refusal(ID, HubUnreachable).startswith("the Hub cannot be reached (")
+    assert refusal(ID, HubUnreachable) == OFFLINE
 
 
 def test_a_hub_that_refuses_connections_is_out_of_reach(monkeypatch):
@@ -297,7 +303,7 @@ def test_a_hub_that_never_answers_is_given_up(black_hole, monkeypatch):
     assert hub_models.REACH_SECONDS < 9  # of the ten that a user waits
     monkeypatch.setattr(hub_models, "REACH_SECONDS", 0.5)
     began = time.monotonic()
-    assert refusal(ID, HubUnreachable).startswith("the Hub cannot be reached (")
+    assert refusal(ID, HubUnreachable).startswith(NO_ANSWER)
     assert time.monotonic() - began < 3
 
 
@@ -309,7 +315,7 @@ def test_a_name_server_that_never_answers_is_given_up(monkeypatch):
     began = time.monotonic()
     reason = refusal(ID, HubUnreachable)
     never.set()
-    assert reason.startswith("the Hub cannot be reached (no answer within 0 s)")
+    assert reason.startswith(NO_ANSWER)
     assert time.monotonic() - began < 3
 
 
@@ -319,17 +325,72 @@ def test_a_hub_that_never_answers_lets_a_cached_model_answer(black_hole, cached,
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "kind", "words"),
+    ("status", "code", "kind", "problem"),
     [
         (404, "RepoNotFound", ModelError, "is not on the Hub, or is private"),
-        (401, "RepoNotFound", ModelError, "log in with `hf auth login`"),
+        (404, "", ModelError, "is not on the Hub, or is private"),
+        (401, "RepoNotFound", ModelError, "is not on the Hub, or is private"),
         (403, "GatedRepo", ModelError, "its owner must grant access"),
-        (500, "", HubUnreachable, "the Hub cannot be reached ("),
+        (403, "", ModelError, "this token has no right to read it"),
+        (429, "", ModelError, "the Hub was asked too often (429)"),
+        (418, "", ModelError, "the Hub refuses this (418: "),
+        (500, "", HubUnreachable, "the Hub is failing (500)"),
+        (503, "", HubUnreachable, "the Hub is failing (503)"),
+        (504, "", HubUnreachable, "the Hub is failing (504)"),
     ],
 )
-def test_what_the_hub_answers_is_said_in_one_line(answering, status, code, kind, words):
+def test_what_the_hub_answers_is_said_in_one_line(answering, status, code, kind, problem):
     answering(status, code)
-    assert words in refusal(ID, kind)
+    reason = refusal(ID, kind)
+    assert reason.startswith(problem)
+    assert "and there is no such folder; " in reason
+
+
+@pytest.mark.parametrize(("status", "is_used"), [(429, True), (503, True), (404, False)])
+def test_a_cached_model_answers_unless_the_hub_says_there_is_none(
+    answering, cached, status, is_used
+):
+    answering(status, "")
+    if is_used:
+        assert hub_models.model_folder(ID) == cached
+    else:
+        assert refusal(ID).startswith("is not on the Hub")
+
+
+def test_a_wrong_token_is_named(hub, model_folder, monkeypatch):
+    hub_client.upload("tester/guarded", model_folder)
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    problem = "the Hub does not know this token, and there is no such folder"
+    assert refusal("tester/guarded") == f"{problem}; correct or unset HF_TOKEN"
+
+
+def test_a_cache_that_cannot_be_written_is_named(hub, model_folder, tmp_path, monkeypatch):
+    hub_client.upload("tester/uncached", model_folder)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "file" / "hub"))
+    reason = refusal("tester/uncached")
+    assert reason.startswith(f"{tmp_path / 'file'}")
+    assert "cannot be written or read (" in reason
+    assert reason.endswith("; put that right, or name another folder by HF_HOME")
+
+
+# Addresses
+
+
+def test_the_address_in_a_browser_names_a_model(hub, model_folder, monkeypatch):
+    hub_client.upload("tester/linked", model_folder)
+    folder = hub_models.model_folder("tester/linked")
+    address = huggingface_hub.constants.ENDPOINT
+    for name in (
+        f"{address}/tester/linked",
+        f"{address}/tester/linked/",
+        f"{address}/tester/linked/tree/main",
+        "https://huggingface.co/tester/linked",
+        "hf://tester/linked",
+    ):
+        assert hub_models.model_folder(name) == folder
+    name = f"{address}/datasets/tester/linked"
+    assert refusal(name) == "is the address of a dataset; name a model: NAMESPACE/NAME"
 
 
 def test_a_user_of_the_command_line_gets_the_same(hub, model_folder, tmp_path):

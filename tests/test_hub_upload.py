@@ -30,6 +30,7 @@ def hub(monkeypatch) -> str:
 def test_a_model_comes_with_its_figures_and_a_card(model_folder):
     files = hub_upload.model_files(model_folder, "user/name", False, "mit", "en")
     assert set(files) == {
+        "clips.csv",
         "config.json",
         "metrics.json",
         "model.safetensors",
@@ -50,13 +51,71 @@ def test_what_export_wrote_is_published_too(onnx_folder):
     assert "float32 scores within" in files["README.md"].decode()
 
 
-def test_what_else_lies_there_is_not_published(model_folder, tmp_path):
+STRAY = ["notes.txt", "predictions.csv", ".env", "optimizer.bin", "token.json", "a.safetensors"]
+STRAY += ["model.onnx", "training_args.bin", "pytorch_model.bin"]
+
+
+def test_what_else_lies_there_is_not_published_and_is_named(model_folder, tmp_path):
     folder = shutil.copytree(model_folder, tmp_path / "model")
-    for name in ("notes.txt", "predictions.csv", ".env", "README.md"):
+    (folder / "checkpoints").mkdir()
+    for name in ("README.md", *STRAY):
         (folder / name).write_text("private")
     files = hub_upload.model_files(folder, "user/name")
-    assert not {"notes.txt", "predictions.csv", ".env"} & set(files)
+    assert not set(STRAY) & set(files)
     assert b"private" not in files["README.md"]
+    assert hub_upload.left_out(folder, files) == sorted(["checkpoints", *STRAY])
+
+
+def test_the_encoders_licence_and_a_processors_file_come_along(model_folder, tmp_path):
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    (folder / "LICENSE").write_text("MIT License")
+    (folder / "processor_config.json").write_text('{"processor_class": "X"}')
+    files = hub_upload.model_files(folder, "user/name")
+    assert files["LICENSE"] == folder / "LICENSE"
+    assert files["processor_config.json"] == folder / "processor_config.json"
+
+
+def test_the_shards_of_a_large_model_are_published_with_their_index(model_folder, tmp_path):
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
+    index = {"weight_map": {"a": "model-00001-of-00001.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    files = set(hub_upload.model_files(folder, "user/name"))
+    assert {"model.safetensors.index.json", "model-00001-of-00001.safetensors"} < files
+
+
+@pytest.mark.parametrize("name", ["LICENSE", "training.json", "model.safetensors", "config.json"])
+def test_a_link_out_of_the_folder_is_not_followed(model_folder, tmp_path, name):
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    secret = tmp_path / "secret"
+    secret.write_bytes((folder / name).read_bytes() if (folder / name).exists() else b"private")
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(secret)
+    with pytest.raises(ModelError) as error:
+        hub_upload.model_files(folder, "user/name")
+    assert error.value.name == str(folder / name)
+    assert error.value.problem == "is a link to a file outside of the folder"
+
+
+def test_a_link_inside_the_folder_is_followed(model_folder, tmp_path):
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    (folder / "model.safetensors").rename(folder / "blob")
+    (folder / "model.safetensors").symlink_to("blob")
+    files = hub_upload.model_files(folder, "user/name")
+    assert files["model.safetensors"] == folder / "model.safetensors"
+
+
+def test_no_folder_is_not_looked_for_on_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match="there is no such folder; name one that holds the model"):
+        hub_upload.model_files(Path("user/name"), "user/name")
+
+
+def test_an_onnx_file_that_export_did_not_write_is_not_published(onnx_folder, tmp_path):
+    folder = shutil.copytree(onnx_folder, tmp_path / "model")
+    (folder / "model.onnx").write_bytes(b"foreign")
+    with pytest.raises(ModelError, match="is not the file that export wrote"):
+        hub_upload.model_files(folder, "user/name", without_results=True)
 
 
 def test_a_model_without_figures_is_published_on_demand_only(model_folder, tmp_path):
@@ -128,6 +187,42 @@ def test_recordings_that_cannot_be_trained_on_are_not_published(recordings):
         hub_upload.dataset_files(recordings)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        (".env", b"TOKEN=hf_secret", "is a hidden file"),
+        ("notes.txt", b"private", ""),
+        ("clips/fake.wav", b"private", ""),
+        ("clips/linked.wav", None, "is a link that leaves the folder"),
+        ("elsewhere/clip.wav", None, "is a link that leaves the folder"),
+    ],
+)
+def test_only_audio_inside_the_folder_is_published(recordings, tmp_path, name, content, problem):
+    clip = tmp_path / "outside" / "clip.wav"
+    clip.parent.mkdir()
+    shutil.copy(recordings / "clips" / "hear_low_0.wav", clip)
+    if content is not None:
+        (recordings / name).write_bytes(content)
+    elif name.startswith("elsewhere"):
+        (recordings / "elsewhere").symlink_to(clip.parent)
+    else:
+        (recordings / name).symlink_to(clip)
+    with (recordings / "metadata.csv").open("a") as table:
+        table.write(f"{name},hear_low\n")
+    with pytest.raises(DataError) as error:
+        hub_upload.dataset_files(recordings)
+    (found,) = error.value.problems
+    assert name in found
+    assert problem in found
+
+
+def test_a_card_from_elsewhere_is_not_published(recordings, tmp_path):
+    (tmp_path / "secret").write_text("private")
+    (recordings / "README.md").symlink_to(tmp_path / "secret")
+    with pytest.raises(UserError, match="is a link to a file outside of the folder"):
+        hub_upload.dataset_files(recordings)
+
+
 # On the way
 
 
@@ -165,7 +260,7 @@ def test_recordings_come_back_as_they_were(hub, tone_folder, tmp_path):
     ("token", "reason"),
     [
         ("", "there is no token; log in with `hf auth login`, or set HF_TOKEN"),
-        ("hf_wrong", "the Hub does not know this token; log in again with `hf auth login`"),
+        ("hf_wrong", "the Hub does not know this token; correct or unset HF_TOKEN"),
     ],
 )
 def test_without_the_right_token_nothing_is_written(hub, monkeypatch, token, reason):
@@ -179,7 +274,8 @@ def test_without_the_right_token_nothing_is_written(hub, monkeypatch, token, rea
 
 def test_without_a_connection_it_says_so(monkeypatch):
     hub_client.visit(monkeypatch, hub_client.NOBODY)
-    with pytest.raises(UserError, match=r"^tester/far: the upload failed \(.+\); run it again$"):
+    words = r"^tester/far: the Hub cannot be reached \(.+\); run it again once the Hub answers$"
+    with pytest.raises(UserError, match=words):
         hub_upload.upload("tester/far", {"README.md": b""}, "model")
 
 
@@ -193,7 +289,11 @@ def failing(error: Exception):
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (TimeoutError(), "the upload failed (TimeoutError); run it again"),
+        (
+            TimeoutError(),
+            "the Hub cannot be reached: it gives no answer in time; "
+            "run it again once the Hub answers",
+        ),
         (OSError("  \n\n"), "the upload failed (OSError); run it again"),
         (OSError("broken\npipe"), "the upload failed (broken); run it again"),
         (
@@ -263,7 +363,7 @@ def test_an_upload_that_breaks_off_shows_nothing_and_can_be_repeated(
         hub_upload.upload("tester/broken-off", files, "model")  # its own second try may do
     except UserError as error:
         arrived = False
-        assert error.remedy == "run it again"
+        assert error.remedy.startswith("run it again")
     assert cutter.n_cuts == 1
     hub_client.visit(monkeypatch)
     if not arrived:

@@ -2,12 +2,14 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import soundfile
 from conftest import TONES
 
@@ -211,7 +213,7 @@ def test_without_network_and_without_a_named_model_the_one_in_models_answers(
     out, err = capsys.readouterr()
     assert json.loads(out)["model"] == str(model_folder)
     assert json.loads(out)["label"] == "hear_low"
-    note = rf"note: {HUB_MODEL}: the Hub cannot be reached \(.*\), and no such folder; "
+    note = rf"note: {HUB_MODEL}: the Hub cannot be reached: .*, and there is no such folder; "
     assert re.fullmatch(rf"{note}answering with {model_folder}\n", err)
 
 
@@ -232,7 +234,7 @@ def test_a_named_model_is_never_replaced(inference, clip, model_folder, monkeypa
     assert inference.main([str(clip), "--model", name]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert re.fullmatch(rf"error: {name}: the Hub cannot be reached .*\n", err)
+    assert re.fullmatch(rf"error: {name}: the Hub cannot be reached: .*\n", err)
 
 
 def test_a_broken_published_model_is_not_replaced_either(inference, clip, monkeypatch, capsys):
@@ -243,6 +245,21 @@ def test_a_broken_published_model_is_not_replaced_either(inference, clip, monkey
     assert inference.main([str(clip)]) == 1
     expected = f"error: {HUB_MODEL}: is not on the Hub; check the spelling\n"
     assert capsys.readouterr().err == expected
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+def test_scores_that_are_not_finite_are_one_line(
+    inference, clip, model_folder, tmp_path, capsys, copies
+):
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    tensors = safetensors.torch.load_file(folder / "model.safetensors")
+    tensors["classifier.bias"][0] = float("nan")
+    safetensors.torch.save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    assert inference.main([str(clip)] * copies + ["--model", str(folder)]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    reason = "gives scores that are not finite numbers; train, export or download it again"
+    assert err.splitlines()[-1] == f"error: {folder}: {reason}"
 
 
 def test_a_mistake_of_ours_keeps_its_traceback(inference, clip, monkeypatch):

@@ -1,5 +1,6 @@
 """What is exported says what torch says; a reduced precision answers only where it costs little."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -259,7 +260,11 @@ def test_agreement_and_lost_accuracy_are_counted_clip_by_clip(monkeypatch, onnx_
 
 def test_a_small_model_answers_in_float32_but_the_cost_is_measured(onnx_folder):
     record = read_record(onnx_folder)
-    assert list(record) == ["precision", "weights", "reduced", "difference"]
+    assert list(record) == ["precision", "digests", "weights", "reduced", "difference"]
+    for name, digest in (record["digests"] | record["weights"]).items():
+        assert digest == hashlib.sha256((onnx_folder / name).read_bytes()).hexdigest()
+    assert list(record["digests"]) == ["model.onnx"]
+    assert list(record["weights"]) == ["model.safetensors"]
     assert record["precision"] == "float32"
     assert [row["precision"] for row in record["reduced"]] == reduced_precisions()
     assert all(0 < row["difference"] < 0.2 for row in record["reduced"])
@@ -335,8 +340,10 @@ def test_the_file_in_8_bits_is_there_only_if_it_answers(tmp_path, precision, nam
         place.mkdir()
         for name in ("model.onnx", "model-int8.onnx", "onnx.json"):
             (place / name).write_bytes(content)
-    onnx_export.install(scratch, folder, {"precision": precision})
+    record = onnx_export.make_record(scratch, precision)
+    onnx_export.install(scratch, folder, record)
     assert {path.name for path in folder.iterdir()} == names
     for name in names - {"onnx.json"}:
         assert (folder / name).read_bytes() == b"new"
-    assert read_record(folder) == {"precision": precision}
+    assert read_record(folder) == record
+    assert record["digests"].keys() == names - {"onnx.json"}

@@ -8,7 +8,7 @@ import soundfile
 from conftest import TONES
 
 from speech_intent import page
-from speech_intent.errors import AudioError, OutputError, UserError
+from speech_intent.errors import AudioError, ModelError, OutputError, UserError
 from speech_intent.names import escape_markdown
 from speech_intent.page import Entry, Studio
 from speech_intent.paths import BUNDLED, SHIPPED
@@ -80,6 +80,18 @@ def test_names_of_intents_and_models_are_never_markup(name):
     assert page.in_words(answered(name), 1).startswith(f"## {escaped}\nscore")
     assert f"closest is {escaped}, below" in page.in_words(answered(name, accepted=False), 1)
     assert f" by {escaped} (onnx" in page.in_words(answered(model=name), 1)
+
+
+def test_a_model_without_finite_scores_is_named(clip):
+    class Broken:
+        name = "mine"
+
+        def predict(self, source):
+            raise ModelError(self.name, "gives *no* numbers", "train it again")
+
+    said = page.answer(Broken(), str(clip))
+    assert said.scores is None
+    assert said.words == r"**mine: gives \*no\* numbers; train it again**"
 
 
 def test_a_model_of_this_repository_is_named_without_the_folders_above(clip):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import safetensors.torch
 import soundfile
 import transformers
 from conftest import TONES
@@ -14,6 +15,7 @@ import speech_intent
 from speech_intent import AudioError, IntentClassifier, ModelError, Prediction
 from speech_intent.audio import AudioWarning
 from speech_intent.model import build_model
+from speech_intent.model_config import ModelConfig
 from speech_intent.predict import BATCH_SIZE
 
 RATE = 16_000
@@ -34,7 +36,7 @@ class Model:
 
     def __init__(self, *labels: str, logits=lambda first: [0.0], **config):
         names = dict(enumerate(labels))
-        self.config = SimpleNamespace(id2label=names, num_labels=len(names), **config)
+        self.config = ModelConfig("wav2vec2", names, **config)
         self.logits = logits
         self.sizes: list[int] = []
 
@@ -114,6 +116,26 @@ def test_a_prediction_says_what_computed_it():
 def test_the_bad_clip_is_named(tmp_path):
     with pytest.raises(AudioError, match=r"gone\.wav: does not exist"):
         IntentClassifier(Model("a", "b"), "m").predict(tmp_path / "gone.wav")
+
+
+@pytest.mark.parametrize("logits", [[math.nan, 0.0], [0.0, math.inf], [-math.inf, 0.0]])
+@pytest.mark.parametrize("seconds", [0.5, 40.0])
+def test_scores_that_are_not_finite_are_no_answer(logits, seconds):
+    classifier = IntentClassifier(Model("a", "b", logits=lambda first: logits), "m")
+    with pytest.raises(ModelError) as error:
+        classifier.predict(constant(0.5, seconds))
+    assert error.value.name == "m"
+    reason = "gives scores that are not finite numbers; train, export or download it again"
+    assert error.value.reason == reason
+
+
+def test_weights_that_are_no_numbers_give_no_answer(copy, tone):
+    path = copy / "model.safetensors"
+    tensors = safetensors.torch.load_file(path)
+    tensors["classifier.bias"][1] = math.nan
+    safetensors.torch.save_file(tensors, path, metadata={"format": "pt"})
+    with pytest.raises(ModelError, match="gives scores that are not finite numbers"):
+        IntentClassifier.from_pretrained(copy).predict((tone(213), RATE))
 
 
 # An answer as a dict
@@ -255,7 +277,9 @@ def test_a_model_folder_without_weights_extractor_or_config(copy, name):
 @pytest.mark.parametrize("content", [b"", b"damaged" * 100])
 def test_a_model_folder_with_a_damaged_file(copy, name, content):
     (copy / name).write_bytes(content)
-    assert refusal(copy).startswith("cannot be loaded (")
+    with pytest.raises(ModelError) as error:
+        IntentClassifier.from_pretrained(copy)
+    assert error.value.name == str(copy / name)
 
 
 def test_an_encoder_without_a_trained_head(encoder):

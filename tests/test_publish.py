@@ -114,6 +114,36 @@ def test_a_model_is_published_with_what_the_options_say(uploads, model_folder, c
     assert files == expected
 
 
+def test_what_is_left_out_is_said(uploads, model_folder, tmp_path, capsys):
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    for name in (".env", "optimizer.bin", "two\nlines"):
+        (folder / name).write_text("private")
+    options = ["--license", "mit", "--language", "de"]
+    assert publish.main([str(folder), "user/name", *options]) == 0
+    assert capsys.readouterr().err == "note: left out: .env, optimizer.bin, two\\nlines\n"
+    assert not {".env", "optimizer.bin"} & set(uploads[0][1])
+
+
+@pytest.mark.parametrize("options", [[], ["--dataset"]])
+@pytest.mark.parametrize("name", ["name", "user/two words", "a/b/c", "user/" + "x" * 100])
+def test_a_name_that_the_hub_would_not_take_is_refused_first(
+    uploads, model_folder, capsys, name, options
+):
+    assert publish.main([str(model_folder), name, *options]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith(f"error: {name}: ")
+    assert "; name it USER/NAME: letters" in err
+    assert uploads == []
+
+
+def test_the_address_of_a_repository_names_it(uploads, model_folder):
+    address = "https://huggingface.co/user/name"
+    assert publish.main([str(model_folder), address, "--license", "mit"]) == 0
+    ((name, files, _, _),) = uploads
+    assert name == "user/name"
+    assert b'model="user/name"' in files["README.md"]
+
+
 def test_what_a_card_leaves_out_is_said_once(uploads, model_folder, tone_folder, capsys):
     assert publish.main([str(model_folder), "user/name"]) == 0
     assert publish.main([str(tone_folder), "user/name", "--dataset", "--license", "mit"]) == 0
@@ -185,7 +215,8 @@ def test_an_error_of_the_hub_without_words_is_one_line(hub, model_folder, monkey
     monkeypatch.setattr(HfApi, "create_commit", create_commit)
     options = ["--license", "mit", "--language", "en"]
     assert publish.main([str(model_folder), "tester/timed-out", *options]) == 1
-    reason = "the upload failed (TimeoutError); run it again"
+    reason = "the Hub cannot be reached: it gives no answer in time; "
+    reason += "run it again once the Hub answers"
     assert capsys.readouterr().err == f"error: tester/timed-out: {reason}\n"
 
 

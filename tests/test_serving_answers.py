@@ -6,7 +6,7 @@ import torch
 from conftest import TONES
 from serving_tools import RATE, encoded
 
-from speech_intent.errors import AudioError
+from speech_intent.errors import AudioError, ModelError
 from speech_intent.serving import answers
 from speech_intent.serving.answers import Clip, Responder, refusal
 from speech_intent.serving.settings import Settings
@@ -109,6 +109,30 @@ def test_the_length_of_a_clip_is_limited_before_it_is_decoded(classifier, monkey
         problem = f"lasts {seconds}, more than 3 s; send the part that matters"
         assert (answer.status, answer.seconds) == (413, 0.0)
         assert answer.body == {"file": "long.wav", "detail": f"long.wav: {problem}"}
+
+
+@pytest.fixture
+def not_finite(classifier, monkeypatch):
+    """A classifier whose model gives no numbers."""
+    broken = copy.copy(classifier)
+    broken.model = copy.copy(classifier.model)
+    monkeypatch.setattr(
+        type(broken.model), "__call__", lambda self, waves: np.full((len(waves), 4), np.nan)
+    )
+    return broken
+
+
+def test_a_model_without_numbers_does_not_start(not_finite, monkeypatch):
+    monkeypatch.setattr(answers.IntentClassifier, "from_pretrained", lambda *_, **__: not_finite)
+    with pytest.raises(ModelError, match="gives scores that are not finite numbers"):
+        Responder.load(Settings())
+
+
+def test_a_clip_without_finite_scores_is_a_fault_of_the_server(not_finite):
+    answer = Responder(not_finite, max_seconds=3.0).answer(Clip("a.wav", encoded(np.ones(RATE))))
+    assert (answer.status, answer.seconds) == (500, 0.0)
+    assert answer.body["file"] == "a.wav"
+    assert "gives scores that are not finite numbers; train" in answer.body["detail"]
 
 
 def test_a_model_is_loaded_for_one_core_a_call(classifier, monkeypatch):

@@ -4,6 +4,8 @@ Nothing that a zip says of itself is believed: no name in it leaves the folder, 
 counted as they are written.
 """
 
+import atexit
+import functools
 import hashlib
 import lzma
 import shutil
@@ -20,8 +22,8 @@ from .decoding import SUFFIXES
 from .errors import DataError
 from .layouts import TABLE_SUFFIXES, is_junk, is_split
 from .names import file_stem
-from .paths import cache_folder
 from .table_files import mistaken
+from .user_cache import cache_folder
 
 MOST_FILES = 500_000  # five times those of Speech Commands
 # Speech takes a few times less room in a zip; zeros take 1,032 times less.
@@ -54,7 +56,7 @@ def unpack(path: Path) -> Path:
                 raise DataError(path, [f"it {other}"])
             file.seek(0)
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        target = cache_folder("zips") / digest / file_stem(path.stem)
+        target = _folder_of_zips() / digest / file_stem(path.stem)
         if not target.is_dir():
             with zipfile.ZipFile(path) as archive:
                 _unpack_whole(path, archive, target)
@@ -68,6 +70,19 @@ def unpack(path: Path) -> Path:
         problem = f"it cannot be unpacked ({error.strerror or error})"
         raise DataError(path, [problem]) from error
     return _without_wrapping(target)
+
+
+def _folder_of_zips() -> Path:
+    folder = cache_folder()
+    return _temporary_folder() if folder is None else folder / "zips"
+
+
+@functools.cache
+def _temporary_folder() -> Path:
+    """Make a folder for as long as this process runs."""
+    folder = tempfile.mkdtemp(prefix="speech-intent-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def _without_wrapping(folder: Path) -> Path:

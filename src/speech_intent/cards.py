@@ -9,29 +9,13 @@ from typing import Any
 import pandas as pd
 from huggingface_hub import DatasetCardData, EvalResult, ModelCardData
 
-from .hub_datasets import is_hub_id
-from .metrics import AVERAGES
-from .model_files import RECORD, read_json
+from .errors import UserError
+from .hub_names import Kind, is_hub_id, repository
+from .model_config import RECORD, read_config, read_record
+from .model_results import FACTS, FIGURES, read_results
 from .names import escape_markdown, one_line
 from .onnx_model import describe
 
-FIGURES = (
-    "accuracy",
-    *(f"f1_{average}" for average in AVERAGES),
-    *(f"precision_{average}" for average in AVERAGES),
-    *(f"recall_{average}" for average in AVERAGES),
-)
-FACTS = (  # of metrics.json
-    "data",
-    "config",
-    "split",
-    "n",
-    "encoder",
-    "seed",
-    "epochs",
-    "steps",
-    "inverse_regularisation",
-)
 MOONSHINE = "moonshine"  # the bundled encoder that somebody else trained, and its model type
 MOONSHINE_HUB = "UsefulSensors/moonshine-tiny"
 MOONSHINE_ORIGIN = (
@@ -81,18 +65,12 @@ def data_language(results: dict[str, Any]) -> str | None:
 
 
 def _data(results: dict[str, Any]) -> str:
-    return results.get("data", "not recorded")
+    return results.get("data") or "not recorded"
 
 
 def _config(results: dict[str, Any]) -> str | None:
     """Give the configuration of data on the Hub; a folder has none, whatever its recipe says."""
-    return results.get("config") if is_hub_id(_data(results)) else None
-
-
-def read_results(folder: Path) -> dict[str, Any]:
-    """Read the metrics.json of a model folder; empty where there is none."""
-    path = folder / "metrics.json"
-    return read_json(path) if path.exists() else {}
+    return results.get("config") if hub_id(_data(results), "dataset") else None
 
 
 def model_card(
@@ -103,16 +81,16 @@ def model_card(
     It names licence and language where they are given, or the data's configuration tells the
     language. Raises `ModelError` for a file that cannot be read.
     """
-    config = read_json(folder / "config.json")
+    config = read_config(folder)
     results = read_results(folder)
     terms = model_terms(folder, license, language)
     title = Path(name).name
     template = Path(__file__).with_name("model_card.md").read_text(encoding="utf-8")
     return template.format(
-        metadata=_metadata(title, config["model_type"], results, terms),
+        metadata=_metadata(title, config.model_type, results, terms),
         title=escape_markdown(title),
-        labels=", ".join(escape_markdown(label) for label in config["label2id"]),
-        imports=OUR_IMPORT if config["model_type"] == MOONSHINE else "",
+        labels=", ".join(escape_markdown(label) for label in config.id2label.values()),
+        imports=OUR_IMPORT if config.model_type == MOONSHINE else "",
         name=json.dumps(name, ensure_ascii=False),
         figures=_figures(folder, results),
         note=escape_markdown(results.get("note", "")),
@@ -121,10 +99,10 @@ def model_card(
 
 def _metadata(title: str, model_type: str, results: dict[str, Any], terms: Terms) -> str:
     """Write what the Hub reads of a model's card, as YAML."""
-    encoder = results.get("encoder", "")
+    encoder = results.get("encoder") or ""
     if encoder == MOONSHINE:
         encoder = MOONSHINE_HUB
-    data = _data(results)
+    data = hub_id(_data(results), "dataset")
     metadata = ModelCardData(
         model_name=title,
         pipeline_tag="audio-classification",
@@ -132,8 +110,8 @@ def _metadata(title: str, model_type: str, results: dict[str, Any], terms: Terms
         license=terms.license,
         language=terms.language,
         tags=["speech", "intent-classification", model_type],
-        base_model=encoder if is_hub_id(encoder) else None,
-        datasets=[data] if is_hub_id(data) else None,
+        base_model=hub_id(encoder, "model"),
+        datasets=[data] if data else None,
         eval_results=_eval_results(results) or None,
     )
     return metadata.to_yaml()
@@ -147,7 +125,7 @@ def _eval_results(results: dict[str, Any]) -> list[EvalResult]:
         EvalResult(
             task_type="audio-classification",
             task_name="Spoken intent classification",
-            dataset_type=public_name(data),
+            dataset_type=public_name(data, "dataset"),
             dataset_name=last_part(data),
             dataset_config=_config(results),
             dataset_split="test",
@@ -159,9 +137,19 @@ def _eval_results(results: dict[str, Any]) -> list[EvalResult]:
     ]
 
 
-def public_name(name: str) -> str:
+def hub_id(name: str, kind: Kind) -> str | None:
+    """Give the NAMESPACE/NAME of what lies on the Hub; None for anything else."""
+    if not is_hub_id(name):
+        return None
+    try:
+        return repository(name, kind)
+    except UserError:  # the address of another place
+        return None
+
+
+def public_name(name: str, kind: Kind) -> str:
     """Give what a card may say of data or an encoder: a Hub id, or the last part of a path."""
-    return name if is_hub_id(name) else last_part(name)
+    return hub_id(name, kind) or last_part(name)
 
 
 def last_part(path: str) -> str:
@@ -182,7 +170,7 @@ def _figures(folder: Path, results: dict[str, Any]) -> str:
     if results.get("encoder") == MOONSHINE:
         parts.append(MOONSHINE_ORIGIN)
     if (folder / RECORD).exists():
-        onnx = describe(read_json(folder / RECORD))
+        onnx = describe(read_record(folder))
         parts.append(f"As ONNX for the fast engine: {onnx}")
     return "\n\n".join(parts)
 
@@ -202,9 +190,10 @@ def _training(results: dict[str, Any]) -> str:
     for name in FACTS:
         facts[name] = results.get(name)  # epochs and steps as they came to be
     facts["config"] = _config(results)
-    for name in ("data", "encoder"):
-        if facts[name] is not None:
-            facts[name] = public_name(facts[name])
+    if facts["data"] is not None:
+        facts["data"] = public_name(facts["data"], "dataset")
+    if facts["encoder"] is not None:
+        facts["encoder"] = public_name(facts["encoder"], "model")
     known = {name: value for name, value in facts.items() if value is not None}
     return "; ".join(f"{escape_markdown(name)}: {_value(value)}" for name, value in known.items())
 

@@ -71,12 +71,16 @@ def read_recordings(recipe: Recipe = PLAIN) -> Recordings:
 
 def _listing(recipe: Recipe) -> Listing:
     """Read a table by the reader that the data need."""
-    if not hub_datasets.is_hub_id(recipe.data):
-        return folders.read_folder(folders.find_folder(recipe.data), recipe)
-    folder = hub_datasets.as_folder(recipe.data)
-    if folder is not None:
+    if hub_datasets.is_hub_id(recipe.data):
+        folder = hub_datasets.as_folder(recipe.data)
+        if folder is None:
+            return hub_datasets.read_hub(recipe.data, recipe)
+    else:
+        folder = folders.find_folder(recipe.data)
+    try:
         return folders.read_folder(folder, recipe)
-    return hub_datasets.read_hub(recipe.data, recipe)
+    except DataError as error:  # a zip or a dataset on the Hub is unpacked somewhere else
+        raise DataError(recipe.data, error.problems) from error
 
 
 @dataclass(frozen=True)

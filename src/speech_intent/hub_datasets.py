@@ -1,15 +1,16 @@
 """A dataset on the Hub becomes a table of clips. Their audio stays encoded until it is needed."""
 
 import contextlib
-import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from . import hub_errors
 from .columns import find_column, intent_names, speaker_names, transcript_names
 from .errors import DataError
+from .hub_names import is_hub_id as is_hub_id
+from .hub_names import repository
 from .names import first_line, stripped
 from .recipes import Recipe
 from .tables import Listing, name_intents, split_name, table_problems, warn_of_speakers
@@ -19,24 +20,18 @@ if TYPE_CHECKING:
 
 CONVERTED = "refs/convert/parquet"  # the Hub's Parquet copy of a dataset that is a script
 OTHERWISE = (
-    "connect, or put its clips into a folder with a metadata.csv (README.md says how), "
-    "and name it by --data"
+    "or put its clips into a folder with a metadata.csv (README.md says how), and name it by --data"
 )
-HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+")
-
-
-def is_hub_id(name: str) -> bool:
-    """Whether this names a repository on the Hub: NAMESPACE/NAME, and no such folder."""
-    return HUB_ID.fullmatch(name) is not None and not os.path.isdir(name)
 
 
 def as_folder(repo: str) -> Path | None:
     """Fetch a dataset that is a folder with metadata.csv; None if it is not one.
 
-    `publish --dataset` leaves such datasets.
+    `publish --dataset` leaves such datasets. `repo` is its id, or its address in a browser.
     """
     from huggingface_hub import HfApi, snapshot_download
 
+    repo = repository(repo, "dataset")
     with contextlib.suppress(Exception):  # `read_hub` comes next, and says what is wrong
         if "metadata.csv" in HfApi().list_repo_files(repo, repo_type="dataset"):
             return Path(snapshot_download(repo, repo_type="dataset"))
@@ -145,14 +140,11 @@ def _download(repo: str, recipe: Recipe) -> "DatasetDict":
     from datasets import load_dataset
     from datasets.exceptions import DatasetNotFoundError
 
+    repo = repository(repo, "dataset")
     try:
         return load_dataset(repo, recipe.config)
     except DatasetNotFoundError as error:
-        problem = (
-            "it is no folder, and not on the Hub, or private; "
-            "check the spelling, or log in with `hf auth login`"
-        )
-        raise DataError(repo, [problem]) from error
+        raise DataError(repo, [_not_there(error)]) from error
     except Exception as error:  # a script, or what else datasets, huggingface_hub, httpx raise
         return _download_converted(repo, recipe, error)
 
@@ -167,11 +159,21 @@ def _download_converted(repo: str, recipe: Recipe, first_error: Exception) -> "D
     except DataError:
         raise
     except Exception:
-        reason = first_line(first_error)
-        problem = f"it cannot be loaded from the Hub ({reason}); {OTHERWISE}"
         if isinstance(first_error, ValueError):  # it arrived, and datasets stumbled over it
+            reason = first_line(first_error)
             problem = f"datasets cannot read it ({reason}); does a split have no rows?"
+            raise DataError(repo, [problem]) from first_error
+        cause = hub_errors.explain(first_error)
+        problem = f"{cause.problem}; {cause.remedy}; {OTHERWISE}"
         raise DataError(repo, [problem]) from first_error
+
+
+def _not_there(error: Exception) -> str:
+    """Say why the Hub shows no such dataset, which may be the token."""
+    cause = hub_errors.explain(error)
+    if cause.is_refusal and cause != hub_errors.NOT_THERE:
+        return f"{cause.problem}; {cause.remedy}"
+    return f"it is no folder, and not on the Hub, or private; {hub_errors.LOG_IN}"
 
 
 def _converted_files(repo: str, config: str | None) -> dict[str, list[str]]:

@@ -5,9 +5,10 @@ import os
 import threading
 from pathlib import Path
 
+from . import hub_errors, hub_names
 from .errors import HubUnreachable, ModelError
-from .model_files import INT8, ONNX, RECORD, WEIGHTS, Engine, missing_files, onnx_file
-from .names import first_line
+from .model_config import RECORD
+from .model_files import CLIPS, INT8, ONNX, WEIGHTS, Engine, missing_files, onnx_file
 
 REACH_SECONDS = 8.0  # to find out whether the Hub answers
 
@@ -17,17 +18,17 @@ logger = logging.getLogger("speech_intent")
 def model_folder(model: str | Path, engine: Engine = "torch") -> Path:
     """Find a model's files: a local folder as it is, a Hub id as a snapshot in the local cache.
 
-    `engine` says what it must hold: weights for "torch", the ONNX file for "onnx", either of them
-    for "auto". Raises `HubUnreachable` for a Hub id that is not in the cache when the Hub gives no
-    answer within 8 s, `ModelError` if there is no such folder or repository, no right to it, or a
-    file missing.
+    A Hub id may be its address in a browser. `engine` says what it must hold: weights for "torch",
+    the ONNX file for "onnx", either of them for "auto". Raises `HubUnreachable` for a Hub id that
+    is not in the cache when the Hub gives no answer within 8 s or is failing, `ModelError` if there
+    is no such folder or repository, no right to it, or a file missing.
     """
     folder = Path(model)
     if not os.path.isdir(folder):  # Path.is_dir raises for a name that is too long
-        name = str(model)
-        if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
+        repo = hub_names.repository(str(model), "model")
+        if Path(repo).is_absolute() or repo.startswith((".", "~")) or repo.count("/") > 1:
             raise ModelError(model, "there is no such folder", "check the path")
-        folder = _snapshot(name, engine)
+        folder = _snapshot(str(model), repo, engine)
     missing = missing_files(folder, engine)
     if missing:
         remedy = "save model and feature extractor with save_pretrained"
@@ -43,34 +44,27 @@ def model_folder(model: str | Path, engine: Engine = "torch") -> Path:
     return folder
 
 
-def _snapshot(model: str, engine: Engine) -> Path:
-    """Download what an engine needs of a Hub model, or find it in the cache."""
+def _snapshot(name: str, repo: str, engine: Engine) -> Path:
+    """Download what an engine needs of a Hub model, or find it in the cache.
+
+    `name` is what its user calls it.
+    """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HFValidationError,
-        RepositoryNotFoundError,
-    )
+    from huggingface_hub.errors import HFValidationError
 
     try:
-        patterns = ["*.json", _weights_pattern(_remote_files(model), engine)]
-        return Path(snapshot_download(model, allow_patterns=patterns))
+        patterns = ["*.json", CLIPS, _weights_pattern(_remote_files(repo), engine)]
+        return Path(snapshot_download(repo, allow_patterns=patterns))
     except HFValidationError as error:
         problem = "is neither a folder nor a Hub id"
-        raise ModelError(model, problem, "check the spelling") from error
-    except GatedRepoError as error:
-        problem = "its owner must grant access"
-        raise ModelError(model, problem, "ask on its Hub page, then `hf auth login`") from error
-    except RepositoryNotFoundError as error:
-        problem = "is not on the Hub, or is private, and is no local folder"
-        remedy = "check the spelling, or log in with `hf auth login`"
-        raise ModelError(model, problem, remedy) from error
-    except Exception as error:  # no name resolution, refused, timed out, offline mode, 5xx
-        folder = _cached(model, engine)
+        raise ModelError(name, problem, "check the spelling") from error
+    except Exception as error:  # huggingface_hub and httpx raise many kinds
+        cause = hub_errors.explain(error)
+        folder = None if cause.is_refusal else _cached(repo, engine)
         if folder is not None:
             return folder
-        problem = f"the Hub cannot be reached ({first_line(error)[:200]}), and no such folder"
-        raise HubUnreachable(model, problem, "connect, or name a local model") from error
+        kind = HubUnreachable if cause.is_out_of_reach else ModelError
+        raise kind(name, f"{cause.problem}, and there is no such folder", cause.remedy) from error
 
 
 def _weights_pattern(files: set[str], engine: Engine) -> str:
@@ -89,10 +83,10 @@ def _cached(model: str, engine: Engine) -> Path | None:
     from huggingface_hub.utils import LocalEntryNotFoundError
 
     try:
-        path = snapshot_download(model, allow_patterns=["*.json"], local_files_only=True)
-    except LocalEntryNotFoundError:
+        path = Path(snapshot_download(model, allow_patterns=["*.json"], local_files_only=True))
+        return None if missing_files(path, engine) else path
+    except (LocalEntryNotFoundError, OSError):  # OSError: a cache that cannot be read
         return None
-    return None if missing_files(Path(path), engine) else Path(path)
 
 
 def _remote_files(model: str) -> set[str]:

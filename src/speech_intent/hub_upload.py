@@ -3,17 +3,35 @@
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 from huggingface_hub import CommitOperationAdd, HfApi, get_token
 
-from . import cards, folders, hub_models
-from .errors import ModelError, UserError
-from .model_files import checked_onnx_file
-from .names import first_line
+from . import audio, cards, folders, hub_errors, hub_models
+from .errors import AudioError, DataError, ModelError, UserError
+from .hub_names import Kind
+from .model_config import (
+    CONFIG,
+    EXTRACTOR,
+    PROCESSOR,
+    RECORD,
+    read_config,
+    read_extractor,
+    read_record,
+)
+from .model_files import (
+    CLIPS,
+    EXPORT_AGAIN,
+    check_onnx_file,
+    has_digest,
+    onnx_file,
+    weights_files,
+)
+from .model_results import METRICS
 
-MODEL_SUFFIXES = (".json", ".safetensors", ".onnx", ".bin", ".data")
 CARD = "README.md"
+DESCRIPTIONS = (CONFIG, EXTRACTOR, PROCESSOR, METRICS, "training.json", CLIPS, "LICENSE")
+OUTSIDE = "is a link to a file outside of the folder"
+NO_LINK = "put the file itself there"
 
 Files = dict[str, Path | bytes]  # by the name on the Hub
 
@@ -27,29 +45,57 @@ def model_files(
 ) -> Files:
     """List what is uploaded of a model folder, and its card, which says `license` and `language`.
 
-    Raises `ModelError` for a model that cannot be loaded or, unless `without_results`, that nobody
-    has scored.
+    Nothing that lies there by chance: only files that this package or transformers loads a model
+    from. Raises `ModelError` for a model that cannot be loaded or, unless `without_results`, that
+    nobody has scored, and for a link out of the folder.
     """
+    if not folder.is_dir():  # which would be looked for on the Hub
+        raise ModelError(folder, "there is no such folder", "name one that holds the model")
     hub_models.model_folder(folder)  # says which files it lacks
-    checked_onnx_file(folder)
-    if not (folder / "metrics.json").exists() and not without_results:
+    read_extractor(folder, read_config(folder).takes_mels)
+    if not (folder / METRICS).exists() and not without_results:
         remedy = "score it with evaluate, or add --without-results"
-        raise ModelError(folder, "has no metrics.json", remedy)
-    files: Files = {
-        path.name: path for path in sorted(folder.iterdir()) if path.suffix in MODEL_SUFFIXES
-    }
+        raise ModelError(folder, f"has no {METRICS}", remedy)
+    paths = [folder / name for name in DESCRIPTIONS]
+    paths += [*weights_files(folder), *_onnx_files(folder)]
+    files: Files = {path.name: path for path in sorted(paths) if path.is_file()}
+    for path_name in files:
+        if not _is_inside(folder, path_name):
+            raise ModelError(folder / path_name, OUTSIDE, NO_LINK)
     files[CARD] = cards.model_card(folder, name, license, language).encode()
     return files
+
+
+def _onnx_files(folder: Path) -> list[Path]:
+    """List what `export` wrote. Raises `ModelError` if it was not that, or from other weights."""
+    answers = onnx_file(folder)
+    if answers is None:
+        return []
+    record = read_record(folder)
+    check_onnx_file(folder, answers, record)
+    paths = [folder / name for name in record["digests"]]
+    for path in paths:
+        if not path.is_file() or not has_digest(path, record["digests"][path.name]):
+            raise ModelError(path, "is not the file that export wrote", EXPORT_AGAIN)
+    return [folder / RECORD, *paths]
+
+
+def left_out(folder: Path, files: Mapping[str, Path | bytes]) -> list[str]:
+    """Name what lies in a model folder and is not uploaded."""
+    return sorted({path.name for path in folder.iterdir()} - files.keys())
 
 
 def dataset_files(folder: Path, license: str | None = None, language: str | None = None) -> Files:
     """List a data folder's clips, its table as AudioFolder's metadata.csv, and its card.
 
     The card is the folder's own README.md, or is made from the table and says `license` and
-    `language`. Raises `DataError` for a folder that cannot be trained on, `UserError` for what an
-    own card should say.
+    `language`. Raises `DataError` for a folder that cannot be trained on, or whose table names what
+    is no audio or lies elsewhere, `UserError` for what an own card should say.
     """
     table = folders.read_table(folder)
+    problems = [_clip_problem(folder, name) for name in table["file_name"]]
+    if any(problems):
+        raise DataError(folder, filter(None, problems))
     files: Files = {name: folder / name for name in table["file_name"]}
     files["metadata.csv"] = table.to_csv(index=False).encode()
     if not has_card(folder):
@@ -60,8 +106,26 @@ def dataset_files(folder: Path, license: str | None = None, language: str | None
     if license is not None or language is not None:
         problem = "is the card of these recordings, and is published as it is"
         raise UserError(folder / CARD, problem, "write licence and language there")
+    if not _is_inside(folder, CARD):
+        raise UserError(folder / CARD, OUTSIDE, NO_LINK)
     files[CARD] = folder / CARD
     return files
+
+
+def _clip_problem(folder: Path, name: str) -> str | None:
+    """Say why a file that the table names is not published; None if it is audio in the folder."""
+    if not _is_inside(folder, name):
+        return f"{name}: {OUTSIDE}; {NO_LINK}"
+    try:
+        audio.header(folder / name)
+    except AudioError as error:
+        return f"{name}: {error.reason}"
+    return None
+
+
+def _is_inside(folder: Path, name: str) -> bool:
+    """Whether a file lies in a folder, wherever links lead."""
+    return (folder / name).resolve().is_relative_to(folder.resolve())
 
 
 def has_card(folder: Path) -> bool:
@@ -72,7 +136,7 @@ def has_card(folder: Path) -> bool:
 def upload(
     name: str,
     files: Mapping[str, Path | bytes],
-    kind: Literal["model", "dataset"],
+    kind: Kind,
     private: bool = False,
 ) -> str:
     """Put files on the Hub in one commit, so that nobody sees a part of them.
@@ -90,22 +154,10 @@ def upload(
             name, operations, repo_type=kind, commit_message="Publish with speech_intent"
         )
     except Exception as error:  # huggingface_hub and httpx raise many kinds
-        raise _upload_error(name, error) from error
+        cause = hub_errors.explain(error, writing=True)
+        raise UserError(name, cause.problem, cause.remedy) from error
     return str(address)
 
 
 def _content(source: Path | bytes) -> Path | io.BytesIO:
     return io.BytesIO(source) if isinstance(source, bytes) else source
-
-
-def _upload_error(name: str, error: Exception) -> UserError:
-    """Say what went wrong with an upload, and what to do."""
-    response = getattr(error, "response", None)
-    status = getattr(response, "status_code", None)
-    if status == 401:
-        remedy = "log in again with `hf auth login`"
-        return UserError(name, "the Hub does not know this token", remedy)
-    if status == 403:
-        remedy = "use a name of your own, or a token that writes"
-        return UserError(name, "this token has no right to write there", remedy)
-    return UserError(name, f"the upload failed ({first_line(error)})", "run it again")

@@ -9,14 +9,9 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.special import softmax
-from transformers import (
-    AutoConfig,
-    AutoFeatureExtractor,
-    AutoModelForAudioClassification,
-    set_seed,
-)
+from transformers import AutoModelForAudioClassification, set_seed
 
-from . import calibration, hub_models
+from . import calibration, checkpoints, hub_models
 from .moonshine import MoonshineForAudioClassification
 from .paths import BUNDLED_ENCODERS
 from .recipes import Freeze
@@ -74,10 +69,9 @@ def build_model(
     `models/`, or "random" for Moonshine's architecture with random weights. `labels` stand in the
     order of their integer ids and are written into the config. `spec_augment` masks spans of time
     in the encoder's features in training (Park et al. 2019, arXiv:1904.08779). Raises `ModelError`
-    if there is no such encoder, it cannot be reached, or it lacks a file.
+    for an encoder that is not there, cannot be reached, or is broken.
     """
     set_seed(seed)
-    hub_models.quiet_transformers()
     pretrained = str(encoder) != "random"
     folder = hub_models.model_folder(BUNDLED_ENCODERS.get(str(encoder), encoder))
     names = {
@@ -85,19 +79,16 @@ def build_model(
         "id2label": dict(enumerate(labels)),
     }
     if pretrained:
-        model = AutoModelForAudioClassification.from_pretrained(
-            folder,
-            num_labels=len(labels),
-            **names,
-            ignore_mismatched_sizes=True,
-            dtype="float32",
-        )
+        checkpoint = checkpoints.load(folder, str(encoder), num_labels=len(labels), **names)
+        model = checkpoint.network
+        extractor = checkpoint.extractor
     else:
-        config = AutoConfig.from_pretrained(folder, **names)
-        model = AutoModelForAudioClassification.from_config(config)
+        config = checkpoints.load_config(folder, str(encoder), **names)
+        model = AutoModelForAudioClassification.from_config(config, trust_remote_code=False)
+        extractor = checkpoints.load_extractor(folder, str(encoder))
     model.config.apply_spec_augment = spec_augment
     model.config.mask_time_min_masks = 0  # two, as usual, would mask 0.4 s of the shortest clip
-    return NewClassifier(model, AutoFeatureExtractor.from_pretrained(folder), pretrained)
+    return NewClassifier(model, extractor, pretrained)
 
 
 def freeze(classifier: NewClassifier, part: Freeze) -> Freeze:

@@ -1,26 +1,28 @@
 """The files of a model folder: which there are, and whether they belong together."""
 
-import hashlib
-import json
-import os
 from pathlib import Path
 from typing import Any, Literal
 
+from .digests import has_digest
 from .errors import ModelError
+from .json_fields import REMEDY, Fields
+from .model_config import CONFIG, EXTRACTOR, RECORD, extractor_fields
 
 Engine = Literal["auto", "onnx", "torch"]
 
+SAFETENSORS = "model.safetensors"
+INDEX = ".index.json"  # follows the name where the weights are in several files
 WEIGHTS = (
-    "model.safetensors",
-    "model.safetensors.index.json",
+    SAFETENSORS,
+    SAFETENSORS + INDEX,
     "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
+    "pytorch_model.bin" + INDEX,
 )
-NEEDED = ("config.json", "preprocessor_config.json")
-ONNX = "model.onnx"  # this and the next two: what `export` writes
+ONNX = "model.onnx"  # this and the next one: what `export` writes, with a record
 INT8 = "model-int8.onnx"  # only where it pays
-RECORD = "onnx.json"
-EDGE = 2**20  # bytes of a file's beginning and end that its digest looks at
+CLIPS = "clips.csv"  # the clips that it was trained, validated and tested on
+LFS_POINTER = b"version https://git-lfs"
+EXPORT_AGAIN = "run python -m speech_intent.export again, or choose the engine torch"
 
 
 def onnx_file(folder: Path) -> Path | None:
@@ -36,52 +38,82 @@ def onnx_file(folder: Path) -> Path | None:
     return None
 
 
-def checked_onnx_file(folder: Path) -> Path | None:
-    """Find a folder's ONNX file, or None.
+def check_onnx_file(folder: Path, file: Path, record: dict[str, Any]) -> None:
+    """Raise `ModelError` for an ONNX file that is not the one of `export`'s record.
 
-    Raises `ModelError` if it was made from other weights than lie beside it.
+    Or one that was made from other weights than lie beside it.
     """
-    file = onnx_file(folder)
-    if file is None:
-        return None
-    digest = weights_digest(folder)
-    if digest and digest != read_json(folder / RECORD)["weights"]:
-        problem = f"{file.name} was made from other weights than those beside it"
-        remedy = "run python -m speech_intent.export again, or choose the engine torch"
-        raise ModelError(folder, problem, remedy)
-    return file
+    answers = INT8 if "int8" in record["precision"] else ONNX
+    if file.name != answers:
+        problem = f"its {RECORD} says that {answers} answers, and there is {file.name}"
+        raise ModelError(folder, problem, EXPORT_AGAIN)
+    if not _is_the_one(file, record["digests"]):
+        problem = disguise(file) or "is not the file that export wrote"
+        raise ModelError(file, problem, EXPORT_AGAIN)
+    for weights in filter(Path.is_file, weights_files(folder)):
+        if not _is_the_one(weights, record["weights"]):
+            problem = f"{file.name} was made from other weights than those beside it"
+            raise ModelError(folder, problem, EXPORT_AGAIN)
 
 
-def weights_digest(folder: Path) -> str | None:
-    """Tell weights from others, by their size and the first and last MB; None without weights."""
-    files = [folder / name for name in WEIGHTS if (folder / name).is_file()]
-    if not files:
-        return None
-    with files[0].open("rb") as stream:
-        ends = stream.read(EDGE)
-        size = stream.seek(0, os.SEEK_END)
-        stream.seek(max(0, size - EDGE))
-        ends += stream.read()
-    return hashlib.sha256(ends + str(size).encode()).hexdigest()
+def _is_the_one(file: Path, digests: dict[str, str]) -> bool:
+    try:
+        return has_digest(file, digests.get(file.name))
+    except OSError as error:
+        raise ModelError(file, f"cannot be read ({error.strerror})", REMEDY) from error
+
+
+def weights_files(folder: Path) -> list[Path]:
+    """List the files with the weights that are loaded: an index comes before its parts.
+
+    Empty without weights. Raises `ModelError` for an index that cannot be read.
+    """
+    for name in WEIGHTS:
+        file = folder / name
+        if not file.is_file():
+            continue
+        if not name.endswith(INDEX):
+            return [file]
+        parts = list(Fields.read(file).child("weight_map").values.values())
+        if not parts or not all(map(_is_file_name, parts)):
+            raise ModelError(file, "does not name the files with the weights", REMEDY)
+        return [file, *(folder / part for part in sorted(set(parts)))]
+    return []
+
+
+def _is_file_name(part: object) -> bool:
+    return isinstance(part, str) and Path(part).name == part
 
 
 def missing_files(folder: Path, engine: Engine = "torch") -> list[str]:
-    """Name the files that an engine needs and a folder lacks."""
-    missing = [name for name in NEEDED if not (folder / name).is_file()]
+    """Name the files that an engine needs and a folder lacks.
+
+    Raises `ModelError` for one that says which, and cannot be read.
+    """
+    missing = []
+    if not (folder / CONFIG).is_file():
+        missing.append(CONFIG)
+    if extractor_fields(folder) is None:
+        missing.append(EXTRACTOR)
     if engine != "torch" and onnx_file(folder):
         return missing
     if engine == "onnx":
         return [*missing, ONNX]
-    if not any((folder / name).is_file() for name in WEIGHTS):
-        missing.append(WEIGHTS[0])
+    files = weights_files(folder)
+    if not files:
+        missing.append(SAFETENSORS)
+    missing += [file.name for file in files if not file.is_file()]
     return missing
 
 
-def read_json(file: Path) -> dict[str, Any]:
-    """Read one of a model's JSON files, or raise `ModelError`."""
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        problem = f"cannot be read ({error})"
-        remedy = "save, export or download the model again"
-        raise ModelError(file, problem, remedy) from error
+def disguise(file: Path) -> str | None:
+    """Say what a file with numbers really is, where its first bytes tell; else None."""
+    with file.open("rb") as stream:
+        start = stream.read(len(LFS_POINTER))
+    if not start:
+        return "is empty"
+    if start == LFS_POINTER:
+        return "is Git LFS's pointer to the file, which `git lfs pull` would fetch"
+    if start.lstrip().startswith(b"<"):
+        return "is a web page"
+    return None

@@ -1,6 +1,5 @@
 """Write a trained classifier as ONNX for the fast engine, in a precision that costs little."""
 
-import json
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -12,8 +11,10 @@ import pandas as pd
 from scipy.special import softmax
 
 from . import evaluation, features, held_out, hub_models
+from .digests import sha256
 from .errors import ModelError
-from .model_files import INT8, NEEDED, ONNX, RECORD, weights_digest
+from .model_config import CONFIG, EXTRACTOR, PROCESSOR, RECORD
+from .model_files import INT8, ONNX, weights_files
 from .onnx_graph import quantise, store_halves, write_onnx
 from .onnx_model import OnnxModel, reduced_precisions
 from .predict import IntentClassifier
@@ -77,28 +78,41 @@ def export(folder: Path, data: str | Path | None = None) -> dict[str, Any]:
     if not folder.is_dir():
         problem = "there is no such folder"
         raise ModelError(folder, problem, "name one that holds the model")
-    weights = weights_digest(folder)
     hub_models.model_folder(folder)  # says which files it lacks
+    weights = {file.name: sha256(file) for file in weights_files(folder)}
     reference = TorchModel.load(folder, str(folder))
     probe = make_probe(reference)
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as name:
-        scratch = Path(name)
-        for file in NEEDED:
-            shutil.copy(folder / file, scratch)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as scratch_name:
+        scratch = Path(scratch_name)
+        for name in (CONFIG, EXTRACTOR, PROCESSOR):
+            if (folder / name).is_file():
+                shutil.copy(folder / name, scratch)
         exact = check_float32(reference, folder, scratch, probe)
         trial = None
         if data is not None:
             trial = make_trial(exact.model, folder, str(data))
         n_parameters = reference.network.num_parameters()
         choice = choose_precision(scratch, probe, trial, n_parameters)
-        record = {
-            "precision": choice.precision,
+        record = make_record(scratch, choice.precision) | {
             "weights": weights,
             "reduced": choice.costs,
             "difference": exact.difference,
         }
         install(scratch, folder, record)
     return record
+
+
+def make_record(scratch: Path, precision: str) -> dict[str, Any]:
+    """Say which files of a scratch folder answer in a precision, and nothing yet of their worth."""
+    names = [ONNX, INT8] if "int8" in precision else [ONNX]
+    digests = {name: sha256(scratch / name) for name in names}
+    return {
+        "precision": precision,
+        "digests": digests,
+        "weights": {},
+        "reduced": [],
+        "difference": 0.0,
+    }
 
 
 def make_probe(reference: TorchModel) -> Probe:
@@ -144,7 +158,7 @@ def check_float32(
 
 def load_form(scratch: Path, precision: str, probe: Probe) -> Form:
     """Load a scratch folder's ONNX file to answer in one precision, and compare it with torch."""
-    (scratch / RECORD).write_text(json.dumps({"precision": precision}), encoding="utf-8")
+    write_json(scratch / RECORD, make_record(scratch, precision))
     model = OnnxModel(scratch, cache=False)  # gone soon: not worth a place there
     return Form(model, difference(model, probe))
 
@@ -229,8 +243,5 @@ def install(scratch: Path, folder: Path, record: dict[str, Any]) -> None:
     """Move the files that answer in the record's precision into a model folder."""
     write_json(scratch / RECORD, record)
     (folder / INT8).unlink(missing_ok=True)
-    names = [ONNX, RECORD]
-    if "int8" in record["precision"]:
-        names.insert(1, INT8)
-    for name in names:
+    for name in [*record["digests"], RECORD]:  # the record last: it speaks of the others
         (scratch / name).replace(folder / name)

@@ -3,18 +3,20 @@
 Neither torch nor transformers is imported.
 """
 
-import os
+import contextlib
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
 
-from . import features
+from . import compiled_models, features
 from .errors import ModelError
-from .model_files import INT8, RECORD, checked_onnx_file, read_json
+from .model_config import read_config, read_extractor, read_record
+from .model_files import EXPORT_AGAIN, INT8, check_onnx_file, onnx_file
 
 # OpenVINO reports its import to Google Analytics, unless its reporter cannot be imported:
 # nothing leaves the machine.
@@ -38,20 +40,39 @@ class OnnxModel:
     engine: ClassVar = "onnx"
 
     def __init__(self, folder: Path, parallel: bool = False, cache: bool = True):
-        self.config = _read_config(folder)
-        encoder_rule = features.padding_rule(self.config)
-        self.rule: features.PaddingRule = "fixed" if encoder_rule == "fixed" else "mask"
+        self.config = read_config(folder)
+        self.rule: features.PaddingRule = "fixed" if self.config.takes_mels else "mask"
         self.extractor = _read_extractor(folder, self.rule)
-        file = checked_onnx_file(folder)
+        file = onnx_file(folder)
         if file is None:
             remedy = "run python -m speech_intent.export on it"
             raise ModelError(folder, "has no ONNX file of ours", remedy)
-        options = _options(folder, parallel)
-        self._compiled = _compile(file, options, cache_folder() if cache else "")
+        record = read_record(folder)
+        place = _place(file, record, parallel) if cache else None
+        # Reading and hashing leave this thread free to import OpenVINO.
+        with ThreadPoolExecutor(1) as beside:
+            finding = beside.submit(_find_compiled, folder, file, record, place)
+            options = _options(record["precision"], parallel)
+            self._kept = finding.result()  # the numbers of a compiled model stay where they are
+        self._compiled = _compile(file, options, self._kept)
+        self._check_shapes(file)
         arithmetic = self._compiled.get_property("INFERENCE_PRECISION_HINT")
         self.precision = NAMES[arithmetic.get_type_name()]
         if file.name == INT8:
             self.precision = f"int8+{self.precision}"
+
+    def _check_shapes(self, file: Path) -> None:
+        """Raise `ModelError` for a file of other inputs or outputs than config.json speaks of."""
+        shapes = {port.get_any_name(): port.partial_shape for port in self._compiled.inputs}
+        wanted = {"input_features"} if self.rule == "fixed" else {"input_values", "attention_mask"}
+        if shapes.keys() != wanted:
+            problem = f"takes {', '.join(shapes)}, and config.json is of another kind of model"
+            raise ModelError(file, problem, EXPORT_AGAIN)
+        n_outputs = self._compiled.output(0).partial_shape[-1]
+        if n_outputs.is_dynamic or n_outputs.get_length() != self.config.num_labels:
+            n_labels = self.config.num_labels
+            problem = f"has {n_outputs} outputs, and config.json names {n_labels} intents"
+            raise ModelError(file, problem, EXPORT_AGAIN)
 
     def __call__(self, waveforms: Sequence[np.ndarray]) -> np.ndarray:
         """Run the model on waveforms, float32, (n_samples,) each: logits, float32, (n, n_labels).
@@ -70,50 +91,68 @@ class OnnxModel:
         return np.array(request.infer(inputs)[0])
 
 
-def _read_config(folder: Path) -> SimpleNamespace:
-    """Read of config.json what transformers' own config would give."""
-    config = read_json(folder / "config.json")
-    labels = {int(i): label for i, label in config["id2label"].items()}
-    return SimpleNamespace(**config | {"id2label": labels, "num_labels": len(labels)})
-
-
 def _read_extractor(folder: Path, rule: features.PaddingRule) -> Any:
     """Load Whisper's feature extractor, or the two numbers that a waveform encoder needs."""
-    if rule == "fixed":
-        from transformers import AutoFeatureExtractor
+    numbers = read_extractor(folder, takes_mels=rule == "fixed")
+    if rule != "fixed":
+        return numbers
+    from .checkpoints import load_extractor  # late: it takes transformers
 
-        return AutoFeatureExtractor.from_pretrained(folder)
-    usual = {"sampling_rate": 16_000, "do_normalize": True}
-    return SimpleNamespace(**usual | read_json(folder / "preprocessor_config.json"))
+    return load_extractor(folder, str(folder))
 
 
-def _options(folder: Path, parallel: bool) -> dict[str, Any]:
-    """Choose how OpenVINO computes: in reduced precision only where `export` checked it."""
+def _options(checked: str, parallel: bool) -> dict[str, Any]:
+    """Choose how OpenVINO computes: in a reduced precision only where `export` checked it."""
     native = _native_precision()
     name = NAMES[native]
-    checked = read_json(folder / RECORD)["precision"] in (name, f"int8+{name}")
     return {
-        "INFERENCE_PRECISION_HINT": native if checked else "f32",
+        "INFERENCE_PRECISION_HINT": native if checked in (name, f"int8+{name}") else "f32",
         "PERFORMANCE_HINT": "THROUGHPUT" if parallel else "LATENCY",
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": GROUP,
+        "CACHE_DIR": "",  # `compiled_models` does it
     }
 
 
-def _compile(file: Path, options: dict[str, Any], cache: str) -> Any:
-    """Compile a model, or load it compiled from the cache, with which anything may be wrong."""
+@dataclass(frozen=True)
+class Kept:
+    """Where the compiled form of a model is kept, and what is there."""
+
+    place: Path | None  # None: it is not kept
+    blob: np.ndarray | None = None  # uint8, (n_bytes,)
+
+
+def _place(file: Path, record: dict[str, Any], parallel: bool) -> Path | None:
+    """Find where the compiled form of the file that the record speaks of is kept."""
+    digest = record["digests"].get(file.name, "")
+    choices = {"precision": record["precision"], "parallel": parallel, "group": GROUP}
+    return compiled_models.place(digest, **choices)
+
+
+def _find_compiled(folder: Path, file: Path, record: dict[str, Any], place: Path | None) -> Kept:
+    """Check that the files belong together, and look for the compiled form of this one."""
+    check_onnx_file(folder, file, record)
+    return Kept(place, None if place is None else compiled_models.read(place))
+
+
+def _compile(file: Path, options: dict[str, Any], kept: Kept) -> Any:
+    """Give a compiled model: the one that was kept, or a new one, which is kept in turn."""
     import openvino
 
     # pybind11 sets up its numpy interface at the first use: two threads that come first would
     # wait for each other.
     openvino.Tensor(np.zeros(1, np.float32)).data.sum()
     core = openvino.Core()
+    if kept.blob is not None:
+        with contextlib.suppress(RuntimeError):  # of another build, which tells no version
+            return core.import_model(openvino.Tensor(kept.blob, True), "CPU", options)
     try:
-        return core.compile_model(file, "CPU", options | {"CACHE_DIR": cache})
+        compiled = core.compile_model(file, "CPU", options)
     except RuntimeError as error:
-        if cache:
-            return _compile(file, options, "")
-        remedy = "run python -m speech_intent.export again"
-        raise ModelError(file, "OpenVINO cannot use it", remedy) from error
+        problem = "OpenVINO cannot use it"
+        raise ModelError(file, problem, "run python -m speech_intent.export again") from error
+    if kept.place is not None:
+        compiled_models.keep(kept.place, compiled.export_model().getvalue())
+    return compiled
 
 
 def _native_precision() -> str:
@@ -131,20 +170,6 @@ def reduced_precisions() -> list[str]:
     if native != "float32":
         precisions.append(native)
     return precisions
-
-
-def cache_folder() -> str:
-    """Find a folder for compiled models, `speech_intent` in the user's cache.
-
-    "" where none can be written.
-    """
-    try:
-        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        folder = Path(home) / "speech_intent"
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # RuntimeError: a user without a home
-        return ""
-    return str(folder) if os.access(folder, os.W_OK) else ""
 
 
 def describe(record: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from .audio import AudioWarning
-from .errors import AudioError, UserError
+from .errors import AudioError, ModelError, UserError
 from .names import escape_markdown, one_line
 from .paths import BUNDLED, ROOT
 from .predict import IntentClassifier
@@ -43,6 +43,9 @@ def answer(classifier: IntentClassifier, clip: str | None) -> Answer:
         start = time.perf_counter()
         prediction = classifier.predict(clip)
         milliseconds = 1000 * (time.perf_counter() - start)
+    except ModelError as error:
+        words = escape_markdown(f"{_shown_name(classifier.name)}: {error.reason}")
+        return Answer(f"**{words}**")
     except AudioError as error:
         words = escape_markdown(f"{name}: {error.reason}")
         return Answer(f"**{words}**")

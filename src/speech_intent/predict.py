@@ -10,6 +10,7 @@ import numpy as np
 
 from . import audio, features, hub_models
 from .errors import ModelError
+from .model_config import ModelConfig
 from .model_files import Engine, onnx_file
 from .onnx_model import OnnxModel
 
@@ -27,7 +28,7 @@ class Model(Protocol):
 
     engine: str  # "torch" or "onnx"
     precision: str  # "float32", "bfloat16", "int8+bfloat16" and the like
-    config: Any  # `id2label`, `num_labels` and what training wrote into it
+    config: ModelConfig
     extractor: Any  # `sampling_rate`
 
     def __call__(self, waveforms: Sequence[np.ndarray]) -> np.ndarray:
@@ -75,10 +76,10 @@ class IntentClassifier:
         self.extractor = model.extractor
         n_labels = model.config.num_labels
         self.labels: list[str] = [model.config.id2label[i] for i in range(n_labels)]
-        max_seconds = getattr(model.config, "max_seconds", None) or MAX_SECONDS
+        max_seconds = model.config.max_seconds or MAX_SECONDS
         self.max_seconds = features.window_seconds(self.extractor, float(max_seconds))
         # Below it, an answer is not accepted.
-        self.threshold: float | None = getattr(model.config, "rejection_threshold", None)
+        self.threshold = model.config.rejection_threshold
 
     @classmethod
     def from_pretrained(
@@ -86,7 +87,7 @@ class IntentClassifier:
     ) -> "IntentClassifier":
         """Load a local folder or a Hub id, or raise `ModelError`.
 
-        It holds config.json, preprocessor_config.json and weights. The engine "auto" is "onnx"
+        It holds config.json, a feature extractor's file and weights. The engine "auto" is "onnx"
         where `export` wrote its file, else "torch"; one that was named is never replaced. With
         `parallel`, an ONNX model answers several threads beside each other instead of one with all
         cores.
@@ -112,7 +113,8 @@ class IntentClassifier:
         """Classify one clip: path, encoded bytes, or (waveform, sampling_rate).
 
         It may have any sampling rate, channel count and length; logits of a clip longer than
-        `max_seconds` are averaged over windows. Raises `AudioError` if the clip cannot be used.
+        `max_seconds` are averaged over windows. Raises `AudioError` if the clip cannot be used,
+        `ModelError` if the model gives no finite scores.
         """
         warnings: list[audio.AudioWarning] = []
         rate = self.extractor.sampling_rate
@@ -124,6 +126,9 @@ class IntentClassifier:
                 logits_sum = logits_sum + logits
             n_windows += len(batch)
             seconds = batch[-1].end
+        if not np.isfinite(logits_sum).all():
+            problem = "gives scores that are not finite numbers"
+            raise ModelError(self.name, problem, "train, export or download it again")
         scores = _softmax(logits_sum.astype(np.float64) / n_windows)
         best_first = np.argsort(-scores, kind="stable")
         ranked = tuple((self.labels[i], float(scores[i])) for i in best_first)

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from . import hub_models, model_files
+from .digests import sha256
 from .errors import ModelError, OutputError
+from .model_files import CLIPS
 from .paths import BUNDLED_ENCODERS
 from .recipes import Recipe
 from .run_folder import write_json
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from datasets import DatasetDict
 
 MADE_OF = "made_of.json"
-CLIPS = "clips.csv"
 COLUMNS = ["split", "file_name", "intent", "digest"]
 CHANGES = {  # columns in which a clip may differ between two lists
     "split": "in another split",
@@ -34,11 +35,12 @@ def ingredients(recipe: Recipe) -> dict[str, Any]:
 
     Raises `ModelError` for an encoder that cannot be found.
     """
-    digest = None
+    digests = None
     if recipe.encoder != "random":
         encoder = BUNDLED_ENCODERS.get(recipe.encoder, recipe.encoder)
-        digest = model_files.weights_digest(hub_models.model_folder(encoder))
-    return {"encoder": recipe.encoder, "encoder_digest": digest, **recipe.numbers.used()}
+        files = model_files.weights_files(hub_models.model_folder(encoder))
+        digests = [sha256(file) for file in files]
+    return {"encoder": recipe.encoder, "encoder_digests": digests, **recipe.numbers.used()}
 
 
 def clips_of(tables: "DatasetDict") -> pd.DataFrame:

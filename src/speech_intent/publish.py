@@ -4,7 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from . import hub_names
 from .command_line import exit_status
+from .names import printable
 
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -46,22 +48,27 @@ def publish_model(args: argparse.Namespace) -> None:
     """Publish a model folder and print its address."""
     from . import cards, hub_upload
 
+    name = hub_names.new_name(args.name, "model")
     files = hub_upload.model_files(
-        args.folder, args.name, args.without_results, args.license, args.language
+        args.folder, name, args.without_results, args.license, args.language
     )
     _print_note(cards.model_terms(args.folder, args.license, args.language).note())
-    print(hub_upload.upload(args.name, files, "model", args.private))
+    others = hub_upload.left_out(args.folder, files)
+    if others:
+        _print_note(f"left out: {', '.join(map(printable, others))}")
+    print(hub_upload.upload(name, files, "model", args.private))
 
 
 def publish_dataset(args: argparse.Namespace) -> None:
     """Publish a folder or zip of recordings and print its address."""
     from . import cards, folders, hub_upload
 
+    name = hub_names.new_name(args.name, "dataset")
     folder = folders.find_folder(args.folder)
     files = hub_upload.dataset_files(folder, args.license, args.language)
     if not hub_upload.has_card(folder):
         _print_note(cards.Terms(args.license, args.language).note())
-    print(hub_upload.upload(args.name, files, "dataset", args.private))
+    print(hub_upload.upload(name, files, "dataset", args.private))
 
 
 def _print_note(note: str) -> None:

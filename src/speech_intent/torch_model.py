@@ -6,16 +6,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
-from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
 
-from . import features, hub_models
+from . import checkpoints, features
 from .errors import ModelError
-from .names import first_line
+from .model_config import ModelConfig, read_config
 
 if TYPE_CHECKING:
     from transformers import FeatureExtractionMixin, PreTrainedModel
-
-HEAD = ("classifier", "projector")  # what the names of a head's weights begin with
 
 
 class TorchModel:
@@ -24,33 +21,46 @@ class TorchModel:
     engine: ClassVar = "torch"
     precision: ClassVar = "float32"
 
-    def __init__(self, network: "PreTrainedModel", extractor: "FeatureExtractionMixin"):
+    def __init__(
+        self, network: "PreTrainedModel", extractor: "FeatureExtractionMixin", config: ModelConfig
+    ):
         self.network = network.eval()
         self.extractor = extractor
-        self.config = network.config
+        self.config = config
         self.rule = features.padding_rule(network.config)
 
     @classmethod
     def load(cls, folder: Path, name: str) -> "TorchModel":
-        """Load a folder with config.json, preprocessor_config.json and weights.
+        """Load a folder with config.json, a feature extractor's file and weights.
 
         `name` is what its user calls it. Raises `ModelError` for a broken folder and for a model
         without a trained head.
         """
-        hub_models.quiet_transformers()
-        try:
-            extractor = AutoFeatureExtractor.from_pretrained(folder)
-            network, report = AutoModelForAudioClassification.from_pretrained(
-                folder, dtype="float32", output_loading_info=True
-            )
-        except Exception as error:  # transformers raises many kinds for a broken folder
-            problem = f"cannot be loaded ({first_line(error)})"
-            raise ModelError(name, problem, "train or download it again") from error
-        missing = [key for key in report["missing_keys"] if key.startswith(HEAD)]
-        if missing:
-            problem = f"has no trained classification head ({', '.join(missing)})"
+        config = read_config(folder)
+        checkpoint = checkpoints.load(folder, name)
+        if checkpoint.missing_head:
+            missing = ", ".join(checkpoint.missing_head)
+            saved_as = ", ".join(checkpoint.network.config.architectures or ["?"])
+            problem = f"has no trained classification head ({missing}); it was saved as {saved_as}"
             raise ModelError(name, problem, "fine-tune it first")
-        return cls(network, extractor)
+        for key, sizes in checkpoint.other_head.items():
+            raise ModelError(name, checkpoints.sizes_problem(key, sizes), checkpoints.AGAIN)
+        model = cls(checkpoint.network, checkpoint.extractor, config)
+        model._try(name)
+        return model
+
+    def _try(self, name: str) -> None:
+        """Raise `ModelError` if half a second of silence gets no logit for each intent."""
+        silence = np.zeros(self.extractor.sampling_rate // 2, np.float32)
+        try:
+            shape = self._run([silence]).shape
+        except Exception as error:  # files that are whole, and do not belong together
+            problem = f"cannot answer ({checkpoints.in_words(error)})"
+            raise ModelError(name, problem, checkpoints.AGAIN) from error
+        if shape != (1, self.config.num_labels):
+            n_labels = self.config.num_labels
+            problem = f"has {shape[-1]} outputs, and config.json names {n_labels} intents"
+            raise ModelError(name, problem, checkpoints.AGAIN)
 
     def __call__(self, waveforms: Sequence[np.ndarray]) -> np.ndarray:
         """Run the model on waveforms, float32, (n_samples,) each: logits, float32, (n, n_labels).

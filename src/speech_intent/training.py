@@ -16,6 +16,7 @@ import pandas as pd
 
 from . import frozen_head, model, provenance, run_folder
 from .model import NewClassifier, Trained
+from .model_files import CLIPS
 from .paths import BUNDLED_ENCODERS
 from .recipes import Hyperparameters, Recipe
 from .trainer import build_trainer, load_best, training_log, was_last
@@ -97,7 +98,7 @@ def fine_tune(
 def _save(classifier: NewClassifier, record: dict[str, Any], output_dir: Path) -> None:
     """Write `model/`, with the list of its clips and the licence of its encoder."""
     encoder = Path(BUNDLED_ENCODERS.get(record["encoder"], record["encoder"]))
-    others = [output_dir / provenance.CLIPS]
+    others = [output_dir / CLIPS]
     if classifier.pretrained and (encoder / LICENSE).is_file():
         others.append(encoder / LICENSE)
     folder = output_dir / "model"

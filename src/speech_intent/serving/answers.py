@@ -3,10 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from .. import audio
-from ..errors import AudioError
+from ..errors import AudioError, ModelError, UserError
 from ..predict import IntentClassifier
 from .settings import Settings
+
+PROBE_RATE = 16_000  # Hz, and samples: the server starts with an answer to a second of a ramp
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Answer:
     seconds: float = 0.0  # of audio that was classified
 
 
-def refusal(status: int, error: AudioError) -> Answer:
+def refusal(status: int, error: UserError) -> Answer:
     """Say why a clip gets no intent."""
     return Answer(status, {"file": error.name, "detail": str(error)})
 
@@ -40,12 +44,13 @@ class Responder:
 
     @classmethod
     def load(cls, settings: Settings) -> "Responder":
-        """Load the model so that each call has one core. Raises `ModelError`."""
+        """Load the model so that each call has one core, and ask it once. Raises `ModelError`."""
         classifier = IntentClassifier.from_pretrained(settings.model, parallel=True)
         if classifier.engine == "torch":
             import torch  # late, since an exported model needs none
 
             torch.set_num_threads(1)
+        classifier.predict((np.linspace(-1, 1, PROBE_RATE, dtype=np.float32), PROBE_RATE))
         return cls(classifier, settings.max_seconds)
 
     def about(self) -> dict[str, Any]:
@@ -62,7 +67,7 @@ class Responder:
         """Classify a clip: 200 and what `inference.py --json` says, with `warnings`.
 
         A clip that lasts too long by its header gets 413 and is not decoded, one that cannot be
-        used 422.
+        used 422, one that the model has no finite scores for 500.
         """
         source = {"bytes": clip.data, "path": clip.name}
         try:
@@ -72,6 +77,8 @@ class Responder:
             prediction = self.classifier.predict(source)
         except AudioError as error:
             return refusal(422, error)
+        except ModelError as error:
+            return Answer(500, {"file": clip.name, "detail": str(error)})
         body = prediction.as_dict(file=clip.name, model=self.classifier.name)
         body["warnings"] = [str(warning) for warning in prediction.warnings]
         return Answer(200, body, prediction.seconds)
