@@ -8,7 +8,7 @@ from conftest import RATE, TONES
 
 from speech_intent.errors import ModelError
 from speech_intent.features import model_inputs
-from speech_intent.model_config import ModelConfig
+from speech_intent.model_config import read_config
 from speech_intent.torch_model import TorchModel
 
 
@@ -19,7 +19,8 @@ class Mirror(torch.nn.Module):
 
     def __init__(self, norm: str):
         super().__init__()
-        self.config = SimpleNamespace(feat_extract_norm=norm)
+        labels = dict(enumerate("abc"))
+        self.config = SimpleNamespace(feat_extract_norm=norm, model_type="m", id2label=labels)
 
     def forward(self, input_values, attention_mask=None):
         n, n_samples = input_values.shape
@@ -29,18 +30,17 @@ class Mirror(torch.nn.Module):
 
 
 EXTRACTOR = SimpleNamespace(sampling_rate=RATE, do_normalize=False)
-CONFIG = ModelConfig("mirror", dict(enumerate("abc")))
 WAVEFORMS = [np.full(n, value, np.float32) for n, value in [(2, 5), (4, 1), (2, 7), (3, 2)]]
 
 
 def test_clips_of_one_length_share_a_batch_where_the_encoder_stands_no_padding():
-    logits = TorchModel(Mirror("group"), EXTRACTOR, CONFIG)(WAVEFORMS)
+    logits = TorchModel(Mirror("group"), EXTRACTOR)(WAVEFORMS)
     assert logits.tolist() == [[2, 2, 10], [1, 4, 4], [2, 2, 14], [1, 3, 6]]
     assert logits.dtype == np.float32
 
 
 def test_all_clips_share_a_batch_where_it_does():
-    logits = TorchModel(Mirror("layer"), EXTRACTOR, CONFIG)(WAVEFORMS)
+    logits = TorchModel(Mirror("layer"), EXTRACTOR)(WAVEFORMS)
     assert logits.tolist() == [[4, 4, 10], [4, 4, 4], [4, 4, 14], [4, 4, 6]]
 
 
@@ -48,6 +48,7 @@ def test_it_says_what_it_is_and_is_ready_to_answer(model_folder):
     model = TorchModel.load(model_folder, "a model")
     assert (model.engine, model.precision, model.rule) == ("torch", "float32", "mask")
     assert model.config.id2label == dict(enumerate(TONES))
+    assert model.config == read_config(model_folder)
     assert model.extractor.sampling_rate == RATE
     assert not model.network.training
     assert {weight.dtype for weight in model.network.parameters()} == {torch.float32}

@@ -21,12 +21,16 @@ class TorchModel:
     engine: ClassVar = "torch"
     precision: ClassVar = "float32"
 
-    def __init__(
-        self, network: "PreTrainedModel", extractor: "FeatureExtractionMixin", config: ModelConfig
-    ):
+    def __init__(self, network: "PreTrainedModel", extractor: "FeatureExtractionMixin"):
         self.network = network.eval()
         self.extractor = extractor
-        self.config = config
+        self.config = ModelConfig(
+            model_type=network.config.model_type,
+            id2label=network.config.id2label,
+            max_seconds=getattr(network.config, "max_seconds", None),
+            rejection_threshold=getattr(network.config, "rejection_threshold", None),
+            takes_mels=hasattr(network.config, "num_mel_bins"),
+        )
         self.rule = features.padding_rule(network.config)
 
     @classmethod
@@ -36,7 +40,7 @@ class TorchModel:
         `name` is what its user calls it. Raises `ModelError` for a broken folder and for a model
         without a trained head.
         """
-        config = read_config(folder)
+        read_config(folder)  # which transformers would take as it is
         checkpoint = checkpoints.load(folder, name)
         if checkpoint.missing_head:
             missing = ", ".join(checkpoint.missing_head)
@@ -45,7 +49,7 @@ class TorchModel:
             raise ModelError(name, problem, "fine-tune it first")
         for key, sizes in checkpoint.other_head.items():
             raise ModelError(name, checkpoints.sizes_problem(key, sizes), checkpoints.AGAIN)
-        model = cls(checkpoint.network, checkpoint.extractor, config)
+        model = cls(checkpoint.network, checkpoint.extractor)
         model._try(name)
         return model
 
