@@ -13,7 +13,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="model folder, such as OUT/model")
     parser.add_argument(
         "--data",
-        metavar="DIR|bundled",
+        metavar="DIR|ZIP|bundled",
         help="judge a reduced precision by accuracy on these recordings",
     )
     args = parser.parse_args(argv)
