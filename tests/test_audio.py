@@ -8,7 +8,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speech_intent import audio, decoding
+from speech_intent import audio, libsndfile
 from speech_intent.audio import AudioWarning
 
 RATE = 16_000
@@ -149,7 +149,7 @@ def test_a_long_file_read_in_pieces_is_the_file_read_at_once(fmt, start):
         0.5 * np.sin(2 * np.pi * (200 * t + 100 * t**2)), fmt=fmt
     )  # a chirp of three pieces
     whole, _ = soundfile.read(io.BytesIO(content), dtype="float32")
-    assert len(whole) == len(t) > 2 * decoding.BLOCK_FRAMES
+    assert len(whole) == len(t) > 2 * libsndfile.BLOCK_FRAMES
     np.testing.assert_allclose(
         audio.load(content, RATE, start), whole[round(start * RATE) :], atol=1e-4
     )

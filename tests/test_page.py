@@ -99,8 +99,7 @@ def test_a_clip_that_cannot_be_used_is_named_without_the_servers_folders(
 ):
     path = tmp_path / name
     path.write_text("no audio")
-    reason = "is damaged or is not audio (Format not recognised); "
-    reason += "use WAV, FLAC, OGG or MP3, or export it again"
+    reason = "is text, not audio; name the recording itself"
     words = page.answer(classifier, str(path)).words
     assert words == f"**{escape_markdown(f'{name}: {reason}')}**"
     assert page.check(str(path)) == f"**{escape_markdown(f'the clip: {reason}')}**"

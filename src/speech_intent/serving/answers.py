@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from .. import audio
+from ..audio import TooLong
 from ..errors import AudioError
 from ..predict import IntentClassifier
 from .settings import Settings
@@ -14,7 +14,7 @@ class Clip:
     """Audio as a client sent it."""
 
     name: str
-    data: bytes  # encoded: WAV, FLAC, OGG, MP3
+    data: bytes  # encoded, in any container
 
 
 @dataclass(frozen=True)
@@ -61,21 +61,16 @@ class Responder:
     def answer(self, clip: Clip) -> Answer:
         """Classify a clip: 200 and what `inference.py --json` says, with `warnings`.
 
-        A clip that lasts too long by its header gets 413 and is not decoded, one that cannot be
-        used 422.
+        A clip that lasts too long gets 413 as soon as that many seconds were decoded, one that
+        cannot be used 422.
         """
         source = {"bytes": clip.data, "path": clip.name}
         try:
-            seconds = audio.header(source).seconds
-            if seconds > self.max_seconds:
-                return refusal(413, self._too_long(clip.name, seconds))
-            prediction = self.classifier.predict(source)
+            prediction = self.classifier.predict(source, self.max_seconds)
+        except TooLong as error:
+            return refusal(413, error)
         except AudioError as error:
             return refusal(422, error)
         body = prediction.as_dict(file=clip.name, model=self.classifier.name)
         body["warnings"] = [str(warning) for warning in prediction.warnings]
         return Answer(200, body, prediction.seconds)
-
-    def _too_long(self, name: str, seconds: float) -> AudioError:
-        problem = f"lasts {seconds:.1f} s, more than {self.max_seconds:g} s"
-        return AudioError(name, problem, "send the part that matters")
