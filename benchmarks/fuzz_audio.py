@@ -32,6 +32,7 @@ CLIP = BUNDLED / "audio" / "test-0001.mp3"
 RATE = 16_000  # Hz
 LONGEST_WAIT = 10.0  # seconds
 MOST_MEMORY = 300.0  # MB above what a process takes that has read nothing yet
+START = "spawn"  # a process that has read nothing yet
 HEADER = 256  # bytes at the beginning, which are damaged more often than others
 FINE = ("right", "warned", "refused")
 FAULTS = ("error", "crash", "hang", "memory")
@@ -240,26 +241,31 @@ class Worker:
             self._start()
         self.connection.send_bytes(data)
         if not self.connection.poll(LONGEST_WAIT):
-            return self._end("hang")
+            self.end()
+            return "hang"
         try:
             result: str = self.connection.recv()
         except EOFError:
-            return self._end("crash")
-        return self._end(result) if result.startswith("memory") else result
+            self.end()
+            return "crash"
+        if result.startswith("memory"):
+            self.end()
+        return result
+
+    def end(self) -> None:
+        """Stop the process."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.join()
+        self.process = None
 
     def _start(self) -> None:
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context(START)
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=work, args=(theirs,), daemon=True)
         self.process.start()
         theirs.close()
         self.connection.recv()
-
-    def _end(self, result: str) -> str:
-        self.process.kill()
-        self.process.join()
-        self.process = None
-        return result
 
 
 def fuzz(n: int, seed: int) -> Iterator[tuple[str, str, bytes]]:
@@ -272,8 +278,7 @@ def fuzz(n: int, seed: int) -> Iterator[tuple[str, str, bytes]]:
         name = names[rng.integers(len(names))]
         data = damaged(files[name], list(files.values()), rng)
         yield name, worker.outcome(data), data
-    if worker.process is not None:
-        worker._end("")
+    worker.end()
 
 
 def table(outcomes: Counter[tuple[str, str]]) -> pd.DataFrame:

@@ -13,7 +13,6 @@ from speech_intent.serving import answers
 from speech_intent.serving.answers import Clip, Responder, refusal
 from speech_intent.serving.settings import Settings
 
-
 ODD = Path(__file__).parent / "odd_audio"
 
 

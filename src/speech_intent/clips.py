@@ -36,7 +36,6 @@ REFUSALS = {
     errno.ENFILE: ("cannot be opened: too many files are open", "end other programs"),
     errno.EIO: ("cannot be read: its disk or drive fails", "copy it from elsewhere"),
     errno.ESTALE: ("cannot be read: its network drive is gone", "connect the drive again"),
-    errno.ESPIPE: ("is a pipe, which cannot be read twice", "write it to a file first"),
 }
 
 logger = logging.getLogger("speech_intent")
@@ -119,9 +118,12 @@ def open_clip(source: Encoded, name: str) -> BinaryIO:
     except ValueError as error:  # a null character in the path
         problem = f"cannot be read ({error})"
         raise AudioError(name, problem, "check the path") from error
+    if not stream.seekable():
+        stream.close()
+        problem = "is a pipe, which cannot be read twice"
+        raise AudioError(name, problem, "write it to a file first")
     try:
-        stream.seek(0)  # a pipe cannot
-        stream.read(1)  # nor can every file that can be opened
+        stream.read(1)  # not every file that can be opened can be read
         stream.seek(0)
     except OSError as error:
         stream.close()

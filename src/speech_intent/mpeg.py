@@ -31,7 +31,7 @@ BUFFER = 1 << 16  # bytes that are read at a time
 CHAIN = 3  # frames that follow each other are no accident
 SMALLEST = 24  # bytes, of a frame with anything in it
 FREE_BYTES = 8_192  # in which headers of free format are looked for
-SYNC = re.compile(rb"\xff[\xe2-\xff]")
+SYNC = re.compile(rb"\xff(?=[\xe2-\xff])")
 
 
 @dataclass(frozen=True)
