@@ -121,7 +121,7 @@ def seeds() -> dict[str, bytes]:
         found[suffix] = by_libsndfile(waveform, *how)
     for suffix, how in BY_FFMPEG.items():
         found[suffix] = by_ffmpeg(waveform, *how)
-    for path in sorted(ODD.glob("*.*")):
+    for path in sorted(ODD.glob("*_*.*")):
         found[path.name] = path.read_bytes()
     return found
 

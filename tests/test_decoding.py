@@ -207,6 +207,17 @@ def test_what_comes_before_the_samples_is_passed_over(wave, fmt, before):
     np.testing.assert_array_equal(waveform, audio.load(content, RATE))
 
 
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_an_ogg_that_lost_a_page_is_read_with_a_warning(tone, subtype):
+    content = bytearray(encode(tone(440, 5.0), fmt="OGG", subtype=subtype))
+    assert heard(bytes(content))[1] == []
+    middle = len(content) // 2
+    content[middle] ^= 1  # its page is then left out by any decoder
+    waveform, problems = heard(bytes(content))
+    assert problems == [DAMAGED]
+    assert 3 < len(waveform) / RATE < 4.9
+
+
 def test_chunks_after_the_samples_are_no_cause_for_a_warning(wave):
     waveform, problems = heard(encode(wave) + b"LIST\x04\x00\x00\x00INFO")
     assert (len(waveform), problems) == (len(wave), [])

@@ -144,6 +144,26 @@ def test_a_stream_whose_rate_changes_on_its_way_is_heard_to_its_end():
     assert likeness(waveform[2 * RATE :]) > 0.9
 
 
+@pytest.mark.parametrize("n_channels", [2, 7, 8, 12, 64])
+def test_channels_in_planes_of_their_own_are_averaged(n_channels):
+    file = io.BytesIO()
+    rng = np.random.default_rng(0)
+    samples = rng.integers(-9_000, 9_000, (RATE, n_channels)).astype(np.int16)
+    with av.open(file, "w", format="wv") as container:
+        layout = f"{n_channels} channels"
+        stream = container.add_stream("wavpack", rate=RATE, layout=layout)
+        stream.format = "s16p"
+        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16", layout=layout)
+        frame.sample_rate = RATE
+        for piece in av.AudioResampler("s16p", layout, RATE).resample(frame):
+            piece.pts = None
+            container.mux(stream.encode(piece))
+        container.mux(stream.encode(None))
+    waveform, odd = heard(file.getvalue())
+    assert odd == []
+    np.testing.assert_allclose(waveform, samples.mean(axis=1) / 32_768, atol=1e-6)
+
+
 def test_packets_of_a_sample_each_take_no_time():
     content = bytearray(by_ffmpeg(CLIP, "wav", "pcm_s16le", RATE))
     part = Part(io.BytesIO(bytes(content)), 0)

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 DAMAGED = "is damaged; what could be read was used"
 BATCH_SAMPLES = 16_384  # gathered before they are passed on; a frame has about 1,000
+# PyAV counts the planes of a frame up to a null, and behind more than these there is none: it would
+# read on in memory that is not the frame's.
+MOST_PLANES = 7
 MOST_SAMPLES = 1 << 22  # of a frame, all channels; a damaged header may promise any number
 DECODERS = re.compile(
     r"aac(_latm)?|e?ac3|alac|amr[nw]b|ape|dca|evrc|flac|g72[26]|g723_1|g729|gsm(_ms)?|ilbc"
@@ -152,6 +155,10 @@ class _Track:
             yield from packets  # the last one is empty, and brings out what the decoder holds back
         except (FFmpegError, PermissionError):
             self.is_damaged = True
+        except IndexError:
+            # At the end PyAV asks tracks for what they hold back, and stumbles over those that
+            # appeared on the way; this one was asked before them.
+            return
 
     def _frames(self, packet: "Packet") -> "list[AudioFrame]":
         from av import FFmpegError
@@ -172,13 +179,24 @@ def _is_default(stream: "AudioStream") -> bool:
 
 def _as_floats(frame: "AudioFrame") -> np.ndarray:
     """Give the samples of a frame as float32, (n_samples, n_channels)."""
-    samples = frame.to_ndarray()
     n_channels = frame.layout.nb_channels
+    if frame.format.is_planar and n_channels > MOST_PLANES:
+        frame = _packed(frame)
+    samples = frame.to_ndarray()
     samples = samples.T if frame.format.is_planar else samples.reshape(-1, n_channels)
     scale = SCALES.get(frame.format.packed.name)
     if scale is None:
         return samples.astype(np.float32)
     return (samples.astype(np.float32) - scale.silence) / scale.full
+
+
+def _packed(frame: "AudioFrame") -> "AudioFrame":
+    """Put the samples of all channels into one plane."""
+    from av import AudioResampler
+
+    kind = frame.format.packed.name
+    (packed,) = AudioResampler(kind, frame.layout, frame.sample_rate).resample(frame)
+    return packed
 
 
 def _after(start: float, blocks: Iterator[Block]) -> Iterator[Block]:
