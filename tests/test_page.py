@@ -26,6 +26,9 @@ MARKUP = {
 }
 
 
+ODD = Path(__file__).parent / "odd_audio"
+
+
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory, tone) -> str:
     path = tmp_path_factory.mktemp("clip") / "audio.wav"
@@ -53,6 +56,18 @@ def test_an_answer_has_words_scores_and_a_picture(classifier, clip):
     assert re.fullmatch(said + r"\(torch, float32\)", text)
     assert list(answer.scores.items()) == list(prediction.scores)
     assert answer.waveform.axes[0].get_xlim() == (0, 0.8)
+
+
+@pytest.mark.parametrize("name", ["u_aac.m4a", "u_opus.webm", "u_amr.amr"])
+def test_what_a_phone_or_a_browser_records_is_answered_and_kept(classifier, studio, name):
+    path = str(ODD / name)
+    answer = page.answer(classifier, path)
+    assert "1.9" in answer.words and "⚠" not in answer.words
+    assert answer.scores is not None
+    kept = studio.keep(Entry("battery", "ann", "how much", path))
+    info = soundfile.info(studio.recordings.folder / kept.file_name)
+    assert info.format == "FLAC"
+    assert info.duration == pytest.approx(1.957, abs=0.03)
 
 
 def test_no_clip_empties_the_answer(classifier):
