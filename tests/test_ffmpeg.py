@@ -204,6 +204,19 @@ def test_noise_behind_a_containers_first_bytes_is_refused(begin):
         audio.load(begin + np.random.default_rng(0).bytes(50_000), RATE)
 
 
+def test_packets_that_cannot_be_decoded_are_given_up_after_many(monkeypatch):
+    frame = bytes.fromhex("fff16040011ffc00")  # AAC of one byte
+    tried = []
+    monkeypatch.setattr(ffmpeg, "MOST_FAILURES", 100)
+    frames = ffmpeg._Track._frames
+    monkeypatch.setattr(
+        ffmpeg._Track, "_frames", lambda self, packet: tried.append(1) or frames(self, packet)
+    )
+    with pytest.raises(AudioError, match="has no samples that can be decoded"):
+        audio.load(frame * 5_000, RATE)
+    assert len(tried) == 101
+
+
 # What it must not do
 
 

@@ -25,6 +25,7 @@ BATCH_SAMPLES = 16_384  # gathered before they are passed on; a frame has about 
 # PyAV counts the planes of a frame up to a null, and behind more than these there is none: it would
 # read on in memory that is not the frame's.
 MOST_PLANES = 7
+MOST_FAILURES = 10_000  # packets in a row that are tried: minutes of noise
 MOST_SAMPLES = 1 << 22  # of a frame, all channels; a damaged header may promise any number
 DECODERS = re.compile(
     r"aac(_latm)?|e?ac3|alac|amr[nw]b|ape|dca|evrc|flac|g72[26]|g723_1|g729|gsm(_ms)?|ilbc"
@@ -115,6 +116,7 @@ class _Track:
         self.name = name
         self.container = container
         self.is_damaged = False
+        self.n_failures = 0  # packets in a row that could not be decoded
         self.seconds = 0.0  # decoded so far
         tracks = container.streams.audio
         if not tracks:
@@ -130,6 +132,8 @@ class _Track:
     def blocks(self) -> Iterator[Block]:
         """Yield what is decoded, a frame at a time; note what cannot be."""
         for packet in self._packets():
+            if self.n_failures > MOST_FAILURES:
+                return
             for frame in self._frames(packet):
                 check_format(self.name, frame.sample_rate, frame.layout.nb_channels)
                 block = mixed(_as_floats(frame), frame.sample_rate)
@@ -165,10 +169,13 @@ class _Track:
 
         try:
             self.is_damaged |= packet.is_corrupt
-            return packet.decode()
+            frames = packet.decode()
         except FFmpegError:
             self.is_damaged = True
+            self.n_failures += 1
             return []
+        self.n_failures = 0
+        return frames
 
 
 def _is_default(stream: "AudioStream") -> bool:
