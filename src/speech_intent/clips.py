@@ -22,7 +22,7 @@ MOST_CHANNELS = 64
 Encoded = str | Path | bytes | dict[str, Any]
 Source = Encoded | tuple[np.ndarray, float]  # or (waveform, sampling_rate)
 
-ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+ADDRESS = r"[A-Za-z][A-Za-z0-9+.-]+://"
 # What a system says when it gives a file not out; by errno.
 REFUSALS = {
     errno.ENOENT: ("does not exist", "check the path"),
@@ -133,7 +133,7 @@ def open_clip(source: Encoded, name: str) -> BinaryIO:
 
 def unreadable(name: str, error: OSError) -> AudioError:
     """Say why a system does not give a file out."""
-    if error.errno == errno.ENOENT and ADDRESS.match(name):
+    if error.errno == errno.ENOENT and re.match(ADDRESS, name):
         return AudioError(name, "is an address, not a file", "download it first")
     if error.errno in REFUSALS:
         return AudioError(name, *REFUSALS[error.errno])

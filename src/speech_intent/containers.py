@@ -10,39 +10,41 @@ BEGIN = 1 << 14  # bytes that tell a container
 HEAD = 1 << 19  # bytes that are searched where they do not
 ID3_HEADER = 10  # bytes
 
-# How a container begins, and FFmpeg's name for it.
-MAGIC = tuple(
-    (re.compile(magic, re.DOTALL), demuxer)
-    for magic, demuxer in (
-        (rb"(RIFF|RIFX|RF64|BW64).{4}WAVE", "wav"),
-        (rb"fLaC", "flac"),
-        (rb"OggS", "ogg"),
-        (rb"FORM.{4}AIF[FC]", "aiff"),
-        (rb"caff\x00", "caf"),
-        (rb"\.snd", "au"),
-        (rb"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb", "w64"),
-        (rb".{4}ftyp|\x00.{3}(moov|mdat|wide|free|skip|pnot)", "mov"),
-        (rb"\x1a\x45\xdf\xa3", "matroska"),
-        (rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "asf"),
-        (rb"#!AMR(-WB)?\n", "amr"),
-        (rb"RIFF.{4}AVI ", "avi"),
-        (rb"RIFF.{4}QLCM", "qcp"),
-        (rb"FLV\x01", "flv"),
-        (rb"wvpk", "wv"),
-        (rb"TTA1", "tta"),
-        (rb"MAC ", "ape"),
-        (rb"\x00\x00\x01\xba", "mpeg"),
-        (rb"G.{187}G.{187}G", "mpegts"),
-        (rb".{4}G.{191}G.{191}G", "mpegts"),  # with a time before each packet
-    )
+# FFmpeg's name of a container, and which bytes it has at which places.
+MAGIC: tuple[tuple[str, dict[int, bytes]], ...] = (
+    ("wav", {0: b"RIFF", 8: b"WAVE"}),
+    ("wav", {0: b"RIFX", 8: b"WAVE"}),
+    ("wav", {0: b"RF64", 8: b"WAVE"}),
+    ("wav", {0: b"BW64", 8: b"WAVE"}),
+    ("flac", {0: b"fLaC"}),
+    ("ogg", {0: b"OggS"}),
+    ("aiff", {0: b"FORM", 8: b"AIFF"}),
+    ("aiff", {0: b"FORM", 8: b"AIFC"}),
+    ("caf", {0: b"caff\0"}),
+    ("au", {0: b".snd"}),
+    ("w64", {0: b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb"}),
+    ("mov", {4: b"ftyp"}),
+    *(("mov", {0: b"\0", 4: name}) for name in (b"moov", b"mdat", b"wide", b"free", b"skip")),
+    ("matroska", {0: b"\x1a\x45\xdf\xa3"}),
+    ("asf", {0: b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"}),
+    ("amr", {0: b"#!AMR\n"}),
+    ("amr", {0: b"#!AMR-WB\n"}),
+    ("avi", {0: b"RIFF", 8: b"AVI "}),
+    ("qcp", {0: b"RIFF", 8: b"QLCM"}),
+    ("flv", {0: b"FLV\1"}),
+    ("wv", {0: b"wvpk"}),
+    ("tta", {0: b"TTA1"}),
+    ("ape", {0: b"MAC "}),
+    ("mpeg", {0: b"\0\0\1\xba"}),
+    ("mpegts", {0: b"G", 188: b"G", 376: b"G"}),
+    ("mpegts", {4: b"G", 196: b"G", 388: b"G"}),  # with a time before each packet
 )
 # What is unlikely enough to be looked for behind something else.
-INNER = re.compile(
+INNER = (
     rb"fLaC\x00\x00\x00\x22|OggS\x00\x02.{20}\x01|(RIFF|RF64).{4}WAVE(fmt |ds64|JUNK)"
     rb"|FORM.{4}AIF[FC]|caff\x00\x01\x00\x00desc|\.snd\x00{3}|riff\x2e\x91\xcf\x11\xa5\xd6"
     rb"|\x00{3}.ftyp[\w ]{4}|\x1a\x45\xdf\xa3.{4,40}(matroska|webm)"
-    rb"|\x30\x26\xb2\x75\x8e\x66\xcf\x11|#!AMR(-WB)?\n",
-    re.DOTALL,
+    rb"|\x30\x26\xb2\x75\x8e\x66\xcf\x11|#!AMR(-WB)?\n"
 )
 
 
@@ -74,7 +76,7 @@ def search(stream: BinaryIO) -> Container | None:
     """Look for audio behind bytes that do not belong to it."""
     stream.seek(0)
     head = stream.read(HEAD)
-    inner = INNER.search(head)
+    inner = re.search(INNER, head, re.DOTALL)
     if inner is not None:
         demuxer = _named(head, inner.start(), is_all=False)
         return Container(demuxer, inner.start(), False) if demuxer else None
@@ -99,7 +101,7 @@ def _behind_tags(stream: BinaryIO) -> int:
 
 def _named(head: bytes, place: int, is_all: bool) -> str | None:
     """Name the container that begins at a place."""
-    for magic, demuxer in MAGIC:
-        if magic.match(head, place):
+    for demuxer, magic in MAGIC:
+        if all(head.startswith(begin, place + at) for at, begin in magic.items()):
             return demuxer
     return mpeg.starts_stream(head, place, is_all)

@@ -98,8 +98,10 @@ def native_blocks(source: Source, start: float, warn: Warn) -> Generator[Block, 
 
 def _file_blocks(stream: BinaryIO, name: str, start: float, problems: list[str]) -> Iterator[Block]:
     """Yield what a decoder makes of a file; add to `problems` what it lacks."""
-    kinds.refuse_others(name, stream)
-    found = containers.recognise(stream) or containers.search(stream)
+    found = containers.recognise(stream)
+    if found is None or found.demuxer == "mov":  # pictures, too, begin like an MP4
+        kinds.refuse_others(name, stream)
+    found = found or containers.search(stream)
     if found is None and mpeg.looks_like(stream):
         raise AudioError(name, *UNKNOWN)  # libsndfile would make noise of it
     if found is None:

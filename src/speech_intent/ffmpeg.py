@@ -27,7 +27,7 @@ BATCH_SAMPLES = 16_384  # gathered before they are passed on; a frame has about 
 MOST_PLANES = 7
 MOST_FAILURES = 10_000  # packets in a row that are tried: minutes of noise
 MOST_SAMPLES = 1 << 22  # of a frame, all channels; a damaged header may promise any number
-DECODERS = re.compile(
+DECODERS = (
     r"aac(_latm)?|e?ac3|alac|amr[nw]b|ape|dca|evrc|flac|g72[26]|g723_1|g729|gsm(_ms)?|ilbc"
     r"|mp[123](float)?|nellymoser|opus|qcelp|speex|truehd|tta|vorbis|wavpack"
     r"|adpcm_(ima_qt|ima_wav|ms|swf|yamaha)|pcm_\w+|wma(v1|v2|pro|voice|lossless)"
@@ -87,7 +87,7 @@ def _opened(stream: Part, name: str, demuxer: str) -> Iterator["InputContainer"]
     import av  # late: it takes a tenth of a second, and most clips do without
 
     stream.seek(0)
-    decoders = filter(DECODERS.fullmatch, av.codecs_available)
+    decoders = [name for name in av.codecs_available if re.fullmatch(DECODERS, name)]
     own = {"format_whitelist": demuxer, "codec_whitelist": ",".join(decoders)}
     try:
         container = av.open(
@@ -123,7 +123,7 @@ class _Track:
             raise AudioError(name, *NO_SOUND[bool(container.streams.video)])
         self.stream = next(filter(_is_default, tracks), tracks[0])
         decoder = self.stream.codec_context
-        if decoder is None or not DECODERS.fullmatch(decoder.codec.name):
+        if decoder is None or not re.fullmatch(DECODERS, decoder.codec.name):
             kind = f" ({decoder.codec.name})" if decoder else ""
             raise AudioError(name, f"is encoded in a way that is not read here{kind}", EXPORT)
         decoder.thread_count = 1  # clips are answered beside each other

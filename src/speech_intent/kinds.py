@@ -10,7 +10,7 @@ HEAD = 4096  # bytes that are looked at
 ZEROS = 1 << 20  # bytes that are compared with nothing at a time
 
 DOWNLOAD = "the download saved a page in place of the file: log in or check the address, try again"
-CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")  # characters of no text
+CONTROL = r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]"  # characters of no text
 
 UNPACK = "unpack it, and name the audio file in it"
 OTHER = "name the recording itself"
@@ -92,7 +92,7 @@ def _as_text(head: bytes) -> str | None:
         text = codecs.getincrementaldecoder(coding)().decode(head)
     except UnicodeDecodeError:
         return None
-    return None if CONTROL.search(text) else text
+    return None if re.search(CONTROL, text) else text
 
 
 def _is_zero(stream: BinaryIO) -> bool:

@@ -31,7 +31,7 @@ BUFFER = 1 << 16  # bytes that are read at a time
 CHAIN = 3  # frames that follow each other are no accident
 SMALLEST = 24  # bytes, of a frame with anything in it
 FREE_BYTES = 8_192  # in which headers of free format are looked for
-SYNC = re.compile(rb"\xff(?=[\xe2-\xff])")
+SYNC = rb"\xff(?=[\xe2-\xff])"
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def _is_free(data: bytes, place: int) -> bool:
 
 def find(data: bytes) -> tuple[int, str] | None:
     """Find the first place where frames follow each other, and say what they are."""
-    for match in SYNC.finditer(data):
+    for match in re.finditer(SYNC, data):
         header = frame(data[match.start() : match.start() + HEADER])
         if header is not None and header.n_bytes and _is_chain(data, match.start()):
             return match.start(), header.demuxer
@@ -153,7 +153,7 @@ def looks_like(stream: BinaryIO) -> bool:
     """Tell a file that begins like an MP3, whatever follows."""
     stream.seek(0)
     begin = stream.read(3)
-    return begin == b"ID3" or SYNC.match(begin) is not None
+    return begin == b"ID3" or re.match(SYNC, begin) is not None
 
 
 def _is_chain(data: bytes, place: int) -> bool:
