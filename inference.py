@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
         "audio",
         nargs="+",
         metavar="AUDIO",
-        help="audio file (WAV, FLAC, OGG, MP3), or a folder of them",
+        help="audio file, in nearly any format, or a folder of them",
     )
     p.add_argument(
         "--model",
@@ -174,7 +174,7 @@ def files_in(folder: str) -> list[str]:
     """List a folder's audio files, sorted. Raises `AudioError` where there is none."""
     from speech_intent.audio import SUFFIXES
 
-    remedy = "name a folder with WAV, FLAC, OGG or MP3 files"
+    remedy = "name a folder with WAV, FLAC, OGG, MP3 or M4A files"
     try:
         paths = sorted(Path(folder).iterdir())
     except OSError as error:

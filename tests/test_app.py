@@ -1,13 +1,16 @@
 import json
 import re
+import shutil
 import socket
 import sys
 import urllib.request
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import soundfile
 from conftest import TONES
+from gradio import FileData
 from page_server import ROOT, page_server
 
 from speech_intent.names import escape_markdown
@@ -17,6 +20,8 @@ from speech_intent.recorder import Recordings
 
 sys.path.insert(0, str(ROOT))
 import app
+
+ODD = Path(__file__).parent / "odd_audio"
 
 
 @pytest.fixture
@@ -29,6 +34,14 @@ def clip(tmp_path_factory, tone) -> str:
     path = tmp_path_factory.mktemp("clip") / "audio.wav"
     soundfile.write(path, tone(TONES["hear_low"], 0.8), 16_000)
     return str(path)
+
+
+@pytest.mark.parametrize("name", ["u_aac.m4a", "u_opus.webm", "w_lfs.wav"])
+def test_an_upload_arrives_as_it_is(tmp_path, name):
+    path = shutil.copy(ODD / name, tmp_path)
+    upload = app.gr.Audio(**app.RECORDER).preprocess(FileData(path=str(path)))
+    assert Path(upload).read_bytes() == (ODD / name).read_bytes()
+    assert Path(upload).suffix == Path(name).suffix
 
 
 # The command line

@@ -5,10 +5,11 @@ import tracemalloc
 import numpy as np
 import pytest
 import soundfile
+from fuzz_audio import by_ffmpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speech_intent import audio, decoding
+from speech_intent import audio, libsndfile
 from speech_intent.audio import AudioWarning
 
 RATE = 16_000
@@ -149,7 +150,7 @@ def test_a_long_file_read_in_pieces_is_the_file_read_at_once(fmt, start):
         0.5 * np.sin(2 * np.pi * (200 * t + 100 * t**2)), fmt=fmt
     )  # a chirp of three pieces
     whole, _ = soundfile.read(io.BytesIO(content), dtype="float32")
-    assert len(whole) == len(t) > 2 * decoding.BLOCK_FRAMES
+    assert len(whole) == len(t) > 2 * libsndfile.BLOCK_FRAMES
     np.testing.assert_allclose(
         audio.load(content, RATE, start), whole[round(start * RATE) :], atol=1e-4
     )
@@ -207,6 +208,28 @@ def test_windows_of_an_hour_take_little_memory(tmp_path):
     assert peak < 16e6  # bytes; the whole clip would take 230 MB
 
 
+@pytest.mark.parametrize("rate", [RATE, 8_000, 48_000])
+def test_a_limit_is_kept_while_decoding(tone, rate):
+    content = encode(tone(440, 3.0, rate=rate), rate)
+    assert sum(map(len, audio.blocks(content, RATE, limit=3.0))) == 3 * RATE
+    with pytest.raises(audio.TooLong) as error:
+        list(audio.blocks(content, RATE, limit=2.9))
+    assert error.value.reason == "lasts more than 2.9 s; send the part that matters"
+    with pytest.raises(audio.TooLong):
+        list(audio.windows(content, RATE, 1.0, limit=2.9))
+
+
+def test_a_long_recording_of_a_phone_takes_little_memory(tmp_path, tone):
+    path = tmp_path / "long.m4a"
+    path.write_bytes(by_ffmpeg(np.tile(tone(440, 1.0), 600), "ipod", "aac", 16_000))
+    tracemalloc.start()
+    n_samples = sum(map(len, audio.blocks(path, RATE)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert n_samples / RATE == pytest.approx(600, abs=0.1)
+    assert peak < 4e6  # bytes; the whole clip would take 38 MB
+
+
 # What is answered with a warning
 
 
@@ -217,6 +240,38 @@ def test_silence_is_read_with_a_warning(tmp_path):
     assert len(audio.load(path, RATE, warn=warnings.append)) == RATE
     problem = "is silent (peak 5.0e-04); its answer means nothing"
     assert warnings == [AudioWarning(str(path), problem)]
+
+
+CANCELLED = "has channels that cancel each other out; export one of them, and use that"
+
+
+@pytest.mark.parametrize(
+    ("gains", "problems"),
+    [
+        ([1, -1], [CANCELLED]),
+        ([1, -0.9], [CANCELLED]),
+        ([1, -0.7], [CANCELLED]),
+        ([1, -0.3], []),
+        ([1, 0], []),
+        ([1, 1], []),
+        ([1, -1, 1, -1], [CANCELLED]),
+        ([1, 0, 0, 0, 0, 0, 0, 0], []),
+        ([1e-4, -1e-4], ["is silent (peak 0.0e+00); its answer means nothing"]),
+    ],
+)
+def test_channels_that_cancel_each_other_out_are_told_from_silence(wave, gains, problems):
+    channels = np.stack([wave * gain for gain in gains], axis=1)  # (n_samples, n_channels)
+    for source in (encode(channels, subtype="FLOAT"), (channels, RATE), (channels.T, RATE)):
+        warnings = []
+        audio.load(source, RATE, warn=warnings.append)
+        assert [warning.problem for warning in warnings] == problems
+
+
+def test_unrelated_channels_do_not_cancel_each_other_out():
+    channels = np.random.default_rng(0).uniform(-0.1, 0.1, (8, RATE))
+    warnings = []
+    audio.load((channels, RATE), RATE, warn=warnings.append)
+    assert warnings == []
 
 
 def test_an_ordinary_clip_gives_no_warning(wave):

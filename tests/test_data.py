@@ -118,7 +118,7 @@ def test_everything_wrong_is_listed_at_once(folder):
         f"{table.loc[5, 'file_name']}: is listed 2 times",
         f"{table.loc[6, 'file_name']}: its intent is empty",
         "intent 'heard_once' has one clip",
-        "clips/hear_low_3.wav: is damaged or is not audio",
+        "clips/hear_low_3.wav: is text, not audio",
         "clips/hear_low_4.wav: is empty",
     ]
     assert len(problems) == len(expected), problems

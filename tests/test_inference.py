@@ -18,6 +18,7 @@ from speech_intent.errors import ModelError
 from speech_intent.predict import Prediction
 
 RATE = 16_000
+ODD = Path(__file__).parent / "odd_audio"
 PROGRAM = Path(__file__).resolve().parents[1] / "inference.py"
 
 
@@ -88,11 +89,14 @@ def test_a_folder_means_its_audio_files_sorted(run, clip):
     waveform = soundfile.read(clip)[0]
     for name in ("b.WAV", "a.flac", "c.ogg"):
         soundfile.write(clip.parent / name, waveform, RATE)
+    for name in ("u_aac.m4a", "u_opus.webm", "u_amr.amr"):
+        shutil.copy(ODD / name, clip.parent)
     (clip.parent / "notes.txt").write_text("no audio")
     (clip.parent / "folder.wav").mkdir()
     status, out, err = run(clip.parent, "--json")
     names = [Path(json.loads(line)["file"]).name for line in out.splitlines()]
-    assert names == ["a.flac", "b.WAV", "c.ogg", "clip.wav"]
+    assert names[:4] == ["a.flac", "b.WAV", "c.ogg", "clip.wav"]
+    assert names[4:] == ["u_aac.m4a", "u_amr.amr", "u_opus.webm"]
     assert (status, err) == (0, "")
 
 
@@ -120,10 +124,9 @@ def test_a_bad_file_does_not_keep_the_others_from_their_answers(run, clip):
     assert [json.loads(line)["file"] for line in out.splitlines()] == [str(clip)] * 2
     assert err.splitlines() == [
         f"error: {empty_folder}: has no audio files; "
-        "name a folder with WAV, FLAC, OGG or MP3 files",
+        "name a folder with WAV, FLAC, OGG, MP3 or M4A files",
         f"error: {clip.parent}/gone\\nfile.wav: does not exist; check the path",
-        f"error: {clip.parent}/text.wav: is damaged or is not audio (Format not recognised); "
-        "use WAV, FLAC, OGG or MP3, or export it again",
+        f"error: {clip.parent}/text.wav: is text, not audio; name the recording itself",
     ]
 
 
@@ -145,7 +148,7 @@ def test_a_folder_is_answered_in_its_order_whatever_is_in_it(
     assert [Path(row["file"]).name for row in rows] == names[:3] + names[6:]
     assert {(row["engine"], row["precision"]) for row in rows} == {(engine, "float32")}
     errors = [line for line in err.splitlines() if "error" in line]
-    assert [line.split(": is damaged")[0] for line in errors] == [
+    assert [line.split(": is text")[0] for line in errors] == [
         f"error: {tmp_path / name}" for name in names[3:6]
     ]
     alone = inference.load_model(str(onnx_folder), engine)

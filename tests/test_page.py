@@ -26,6 +26,9 @@ MARKUP = {
 }
 
 
+ODD = Path(__file__).parent / "odd_audio"
+
+
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory, tone) -> str:
     path = tmp_path_factory.mktemp("clip") / "audio.wav"
@@ -53,6 +56,18 @@ def test_an_answer_has_words_scores_and_a_picture(classifier, clip):
     assert re.fullmatch(said + r"\(torch, float32\)", text)
     assert list(answer.scores.items()) == list(prediction.scores)
     assert answer.waveform.axes[0].get_xlim() == (0, 0.8)
+
+
+@pytest.mark.parametrize("name", ["u_aac.m4a", "u_opus.webm", "u_amr.amr"])
+def test_what_a_phone_or_a_browser_records_is_answered_and_kept(classifier, studio, name):
+    path = str(ODD / name)
+    answer = page.answer(classifier, path)
+    assert "1.9" in answer.words and "⚠" not in answer.words
+    assert answer.scores is not None
+    kept = studio.keep(Entry("battery", "ann", "how much", path))
+    info = soundfile.info(studio.recordings.folder / kept.file_name)
+    assert info.format == "FLAC"
+    assert info.duration == pytest.approx(1.957, abs=0.03)
 
 
 def test_no_clip_empties_the_answer(classifier):
@@ -111,8 +126,7 @@ def test_a_clip_that_cannot_be_used_is_named_without_the_servers_folders(
 ):
     path = tmp_path / name
     path.write_text("no audio")
-    reason = "is damaged or is not audio (Format not recognised); "
-    reason += "use WAV, FLAC, OGG or MP3, or export it again"
+    reason = "is text, not audio; name the recording itself"
     words = page.answer(classifier, str(path)).words
     assert words == f"**{escape_markdown(f'{name}: {reason}')}**"
     assert page.check(str(path)) == f"**{escape_markdown(f'the clip: {reason}')}**"

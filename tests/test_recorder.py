@@ -181,15 +181,48 @@ def test_what_is_not_audio_is_refused(recordings, tmp_path, content):
     with pytest.raises(AudioError) as error:
         recordings.keep(tmp_path / "text.wav", "battery", "ann")
     assert error.value.name == str(tmp_path / "text.wav")
-    assert error.value.problem.startswith(("is damaged or is not audio", "is empty"))
+    assert error.value.problem.startswith(("is damaged or is not audio", "is empty", "is text"))
     assert files(recordings) == {".lock"}
 
 
-def test_a_sampling_rate_that_flac_does_not_have_is_refused(recordings, tmp_path, tone):
+@pytest.mark.parametrize(("rate", "kept"), [(1_000, 1_000), (65_537, 48_000), (655_350, 655_350)])
+def test_every_sampling_rate_is_kept_or_becomes_one_that_flac_has(
+    recordings, tmp_path, tone, rate, kept
+):
+    soundfile.write(tmp_path / "clip.wav", tone(440, 0.5, rate=rate), rate)
+    row = recordings.keep(tmp_path / "clip.wav", "battery", "ann")
+    info = soundfile.info(recordings.folder / row["file_name"])
+    assert info.samplerate == kept
+    assert info.duration == pytest.approx(0.5, abs=0.001)
+
+
+def test_a_sampling_rate_above_all_is_refused(recordings, tmp_path, tone):
     soundfile.write(tmp_path / "fast.wav", tone(440, 0.5, rate=2_000_000), 2_000_000)
-    with pytest.raises(AudioError, match="that FLAC does not have"):
+    with pytest.raises(AudioError, match="has a sampling rate of 2,000,000 Hz"):
         recordings.keep(tmp_path / "fast.wav", "battery", "ann")
     assert files(recordings) == {".lock"}
+
+
+@pytest.mark.parametrize("field", ["intent", "speaker", "text"])
+def test_a_text_that_is_no_sentence_is_refused(recordings, clip, field):
+    names = {"intent": "battery", "speaker": "ann", "text": "how much"}
+    kept = recordings.keep(clip, **names | {field: "x" * 2_000})
+    with pytest.raises(UserError) as error:
+        recordings.keep(clip, **names | {field: "x" * 2_001})
+    reason = f"has too long a {field}, above 2,000 characters; shorten it"
+    assert (error.value.name, error.value.reason) == (clip, reason)
+    assert Recordings(recordings.folder).rows() == [kept]
+
+
+def test_a_table_with_a_field_longer_than_csv_takes_is_read(recordings, clip):
+    row = recordings.keep(clip, "battery", "ann", "how much")
+    text = "x" * 140_000
+    table_of_old = recordings.table.read_text().replace("how much", text)
+    recordings.table.write_text(table_of_old)
+    again = Recordings(recordings.folder)
+    assert again.rows() == [row | {"text": text}]
+    again.keep(clip, "battery", "ann")
+    assert len(again.rows()) == 2
 
 
 @pytest.mark.parametrize(

@@ -109,16 +109,17 @@ class IntentClassifier:
         """What it computes in: "float32", "bfloat16", "int8+bfloat16" and the like."""
         return self.model.precision
 
-    def predict(self, source: audio.Source) -> Prediction:
+    def predict(self, source: audio.Source, limit: float = np.inf) -> Prediction:
         """Classify one clip: path, encoded bytes, or (waveform, sampling_rate).
 
         It may have any sampling rate, channel count and length; logits of a clip longer than
-        `max_seconds` are averaged over windows. Raises `AudioError` if the clip cannot be used,
-        `ModelError` if the model gives no finite scores.
+        `max_seconds` are averaged over windows. Raises `AudioError` if the clip cannot be used, its
+        kind `TooLong` as soon as more than `limit` seconds were decoded, and `ModelError` if the
+        model gives no finite scores.
         """
         warnings: list[audio.AudioWarning] = []
         rate = self.extractor.sampling_rate
-        windows = audio.windows(source, rate, self.max_seconds, warnings.append)
+        windows = audio.windows(source, rate, self.max_seconds, warnings.append, limit)
         logits_sum = np.zeros(len(self.labels), np.float32)
         n_windows = 0
         for batch in _batches(windows, BATCH_SIZE):

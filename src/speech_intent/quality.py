@@ -48,7 +48,7 @@ def measure(
     `warn` is told what is odd about it. Raises `AudioError` if the clip cannot be used.
     """
     header = audio.header(source)
-    size = _frame_size(header.sampling_rate)
+    size = round(FRAME_SECONDS * header.sampling_rate)
     digest = hashlib.sha256()
     n_samples = 0
     n_clipped = 0
@@ -57,6 +57,8 @@ def measure(
     powers = []
     for block in audio.blocks(source, header.sampling_rate, warn=warn):
         level = np.abs(block)
+        if not len(block):
+            continue
         starts = np.arange(0, len(block), size)
         lengths = np.diff(starts, append=len(block))
         peaks.append(np.maximum.reduceat(level, starts))
@@ -84,7 +86,7 @@ def complaints(clip: Measurement) -> list[str]:
     problems = []
     if clip.seconds < SHORT_SECONDS:
         problems.append(f"too short ({clip.seconds:.2f} s): was the end cut off?")
-    if n_sounding * _frame_seconds(clip.sampling_rate) < SOUNDING_SECONDS:
+    if n_sounding * FRAME_SECONDS < SOUNDING_SECONDS:
         problems.append("nearly silent: is the right microphone on?")
     elif loud < QUIET_LEVEL:
         problems.append(f"too quiet ({loud:.0f} dB): speak up or come closer")
@@ -92,12 +94,3 @@ def complaints(clip: Measurement) -> list[str]:
         share = f"{100 * clip.clipped:.1f} % of the samples at full scale"
         problems.append(f"clipped ({share}): turn the input down")
     return problems
-
-
-def _frame_size(sampling_rate: int) -> int:
-    """Count the samples of a frame; one where they are further apart than frames are long."""
-    return max(1, round(FRAME_SECONDS * sampling_rate))
-
-
-def _frame_seconds(sampling_rate: int) -> float:
-    return max(FRAME_SECONDS, 1 / sampling_rate)

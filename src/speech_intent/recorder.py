@@ -16,11 +16,13 @@ import soundfile
 from filelock import FileLock, Timeout
 
 from . import audio
-from .errors import AudioError, OutputError, UserError
+from .errors import OutputError, UserError
 from .names import one_line
 
 COLUMNS = ("file_name", "intent", "speaker", "text")
 NEEDED = ("file_name", "intent")  # of a table that was there before
+LONGEST_NAME = 2_000  # characters; a sentence has a hundred
+LONGEST_FIELD = 1 << 30  # characters that are read; csv's own limit is 131,072
 LOCK_SECONDS = 10.0  # to wait for another page that is writing
 
 
@@ -52,6 +54,7 @@ class Recordings:
         if not self.table.exists():
             return []
         try:
+            csv.field_size_limit(LONGEST_FIELD)
             with self.table.open(newline="", encoding="utf-8-sig") as file:
                 reader = csv.DictReader(file, strict=True)
                 rows = list(reader)
@@ -90,6 +93,10 @@ class Recordings:
         if missing:
             problem = f"has no {' and no '.join(missing)}"
             raise UserError(clip, problem, f"give the {' and the '.join(missing)} first")
+        long = [column for column, name in names.items() if len(name) > LONGEST_NAME]
+        if long:
+            problem = f"has too long a {' and '.join(long)}, above {LONGEST_NAME:,} characters"
+            raise UserError(clip, problem, "shorten it")
         file_name = f"clips/{datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:12]}.flac"
         row = {"file_name": file_name, **names}
         content = _encode(clip, row)
@@ -181,19 +188,17 @@ class Recordings:
 def _encode(clip: str | Path, row: dict[str, str]) -> bytes:
     """Encode a clip as mono 16-bit FLAC with its row; 16-bit samples come out as they went in.
 
-    Raises `AudioError` for a clip that cannot be read, or whose sampling rate FLAC does not have.
+    Raises `AudioError` for a clip that cannot be used.
     """
     rate = audio.header(clip).sampling_rate
+    if rate > 65_535 and rate % 10:  # FLAC has no such rate
+        rate = 48_000
     waveform = audio.load(clip, rate)
     samples = np.clip(np.round(waveform * 32768), -32768, 32767).astype(np.int16)
     buffer = io.BytesIO()
-    try:
-        with soundfile.SoundFile(buffer, "w", rate, 1, "PCM_16", format="FLAC") as file:
-            file.comment = json.dumps(row)
-            file.write(samples)
-    except soundfile.SoundFileError as error:
-        problem = f"has a sampling rate that FLAC does not have ({rate} Hz)"
-        raise AudioError(str(clip), problem, "record it at 48,000 Hz") from error
+    with soundfile.SoundFile(buffer, "w", rate, 1, "PCM_16", format="FLAC") as file:
+        file.comment = json.dumps(row)
+        file.write(samples)
     return buffer.getvalue()
 
 

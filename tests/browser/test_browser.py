@@ -179,7 +179,7 @@ def test_an_example_an_upload_and_a_broken_file_are_answered(context, server, tm
     page.get_by_role("button", name="Clear").click()
     (tmp_path / "text.wav").write_text("no audio")
     upload.set_input_files(tmp_path / "text.wav")
-    expect(page.locator("#answer")).to_contain_text("text.wav: is damaged or is not audio")
+    expect(page.locator("#answer")).to_contain_text("text.wav: is text, not audio")
 
 
 MARKUP = "*x* <img src=//example.org/x.png> # a $$5$$ ![b](//example.org/s.png) `c` &amp; ~~d~~"

@@ -120,7 +120,7 @@ def test_errors_are_those_of_one_machine(client, clips):
     files = [("files", ("a.wav", good)), ("files", ("b.wav", b"text"))]
     first, second = client.post("/predict/batch", files=files).json()
     assert first["label"] == "hear_low"
-    assert second["detail"].startswith("b.wav: is damaged or is not audio")
+    assert second["detail"].startswith("b.wav: is text, not audio")
 
 
 def lost_calls(client) -> float:

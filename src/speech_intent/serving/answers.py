@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import audio
+from ..audio import TooLong
 from ..errors import AudioError, ModelError, UserError
 from ..predict import IntentClassifier
 from .settings import Settings
@@ -18,7 +18,7 @@ class Clip:
     """Audio as a client sent it."""
 
     name: str
-    data: bytes  # encoded: WAV, FLAC, OGG, MP3
+    data: bytes  # encoded, in any container
 
 
 @dataclass(frozen=True)
@@ -66,15 +66,14 @@ class Responder:
     def answer(self, clip: Clip) -> Answer:
         """Classify a clip: 200 and what `inference.py --json` says, with `warnings`.
 
-        A clip that lasts too long by its header gets 413 and is not decoded, one that cannot be
-        used 422, one that the model has no finite scores for 500.
+        A clip that lasts too long gets 413 as soon as that many seconds were decoded, one that
+        cannot be used 422, one that the model has no finite scores for 500.
         """
         source = {"bytes": clip.data, "path": clip.name}
         try:
-            seconds = audio.header(source).seconds
-            if seconds > self.max_seconds:
-                return refusal(413, self._too_long(clip.name, seconds))
-            prediction = self.classifier.predict(source)
+            prediction = self.classifier.predict(source, self.max_seconds)
+        except TooLong as error:
+            return refusal(413, error)
         except AudioError as error:
             return refusal(422, error)
         except ModelError as error:
@@ -82,7 +81,3 @@ class Responder:
         body = prediction.as_dict(file=clip.name, model=self.classifier.name)
         body["warnings"] = [str(warning) for warning in prediction.warnings]
         return Answer(200, body, prediction.seconds)
-
-    def _too_long(self, name: str, seconds: float) -> AudioError:
-        problem = f"lasts {seconds:.1f} s, more than {self.max_seconds:g} s"
-        return AudioError(name, problem, "send the part that matters")

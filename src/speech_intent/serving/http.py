@@ -68,7 +68,7 @@ async def check_key(
 
 @guarded.post("/predict", responses=schemas.PREDICT, openapi_extra=schemas.CLIP)
 async def predict(request: Request) -> JSONResponse:
-    """Classify one clip: the file part of a form, or the whole body. WAV, FLAC, OGG or MP3."""
+    """Classify one clip: the file part of a form, or the whole body, in any format."""
     settings = request.app.state.settings
     places = request.app.state.queue.places
     with places.reserve(declared_bytes(request, settings.max_bytes)):

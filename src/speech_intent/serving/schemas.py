@@ -61,7 +61,7 @@ class TooLong(Refused):
     model_config = _like(
         {
             "file": "long.wav",
-            "detail": "long.wav: lasts 75.0 s, more than 60 s; send the part that matters",
+            "detail": "long.wav: lasts more than 60 s; send the part that matters",
         }
     )
 
