@@ -210,7 +210,7 @@ def as_json(file: str, prediction: "Prediction", model: str, top_k: int | None) 
 
 def as_table(file: str, prediction: "Prediction", model: str, top_k: int) -> str:
     """Format one answer as a small table."""
-    lines = [f"{printable(file)}  ({prediction.seconds:.2f} s, {model})"]
+    lines = [f"{printable(file)}  ({prediction.seconds:.2f} s, {printable(model)})"]
     if not prediction.accepted:
         lines.append("  unknown; its guesses:")
     width = max(len(printable(label)) for label, _ in prediction.scores)

@@ -82,12 +82,13 @@ def load_onnxruntime(file: Path) -> Run:
 
 def load_openvino(file: Path, precision: str) -> Run:
     """Load an ONNX file into OpenVINO."""
-    from speech_intent.onnx_model import GROUP, cache_folder  # first: it keeps OpenVINO quiet
+    from speech_intent.onnx_model import GROUP  # first: it keeps OpenVINO quiet
+    from speech_intent.user_cache import cache_folder
 
     import openvino  # isort: skip
 
     options = {
-        "CACHE_DIR": cache_folder(),
+        "CACHE_DIR": str(cache_folder() or ""),
         "PERFORMANCE_HINT": "LATENCY",
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": GROUP,
     }

@@ -129,6 +129,15 @@ def test_a_full_disk_is_named(code):
     assert not cause.is_out_of_reach
 
 
+@pytest.mark.parametrize(
+    "error", [UnicodeEncodeError("ascii", "ü", 0, 1, "no"), httpx2.LocalProtocolError("header")]
+)
+def test_a_token_that_cannot_be_sent_is_named(error):
+    cause = explain(error)
+    assert cause.problem == "the token has characters that no token has"
+    assert (cause.is_refusal, cause.is_out_of_reach) == (True, False)
+
+
 def test_a_token_from_the_environment_is_put_right_there(monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     assert explain(answered(401)).remedy == "correct or unset HF_TOKEN"

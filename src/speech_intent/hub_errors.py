@@ -133,6 +133,8 @@ def _of_the_network(error: BaseException) -> Cause | None:
     if isinstance(error, OfflineModeIsEnabled):
         problem = "the Hub cannot be reached: HF_HUB_OFFLINE forbids it"
         return Cause(problem, "unset HF_HUB_OFFLINE, or name a local model or folder", True)
+    if isinstance(error, UnicodeEncodeError | httpx2.LocalProtocolError):  # of the header
+        return Cause("the token has characters that no token has", _new_token(), is_refusal=True)
     if isinstance(error, ssl.SSLError):
         problem = "the Hub cannot be reached: its certificate is not trusted"
         remedy = "set the clock, or name your network's certificate by SSL_CERT_FILE"
