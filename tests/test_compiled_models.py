@@ -17,7 +17,7 @@ def path(tmp_path, monkeypatch):
 def test_everything_that_decides_has_a_place_of_its_own(path, monkeypatch):
     assert place("0" * 64, precision="float32") == path
     others = [place("1" * 64, precision="float32"), place("0" * 64, precision="bfloat16")]
-    monkeypatch.setattr(compiled_models, "version", lambda name: "2030.1")
+    monkeypatch.setattr(compiled_models, "_openvino", lambda: [1, 2, 3])
     others.append(place("0" * 64, precision="float32"))
     monkeypatch.setattr(compiled_models, "_processor", lambda: ["another"])
     others.append(place("0" * 64, precision="float32"))

@@ -1,8 +1,7 @@
 """Containers made of chunks, each with a name and a size: WAV, AIFF, CAF, MP4 and others."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from .parts import Part
 
@@ -11,8 +10,7 @@ MOST_CHUNKS = 100_000  # that are looked at
 INDEX_BYTES = 1 << 22  # of an MP4's index that are looked through
 
 
-@dataclass(frozen=True)
-class Chunk:
+class Chunk(NamedTuple):
     """A part of a container."""
 
     name: bytes
@@ -25,8 +23,7 @@ class Chunk:
         return self.start + (self.size or 0)
 
 
-@dataclass(frozen=True)
-class Field:
+class Field(NamedTuple):
     """Where a chunk says how long it is."""
 
     before: int  # bytes from the field's first one to the contents
@@ -41,8 +38,7 @@ class Field:
         return min(n_bytes + self.more, largest).to_bytes(self.width, self.order)
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """How a container is made of chunks."""
 
     first: int  # byte where the first one begins
@@ -117,8 +113,7 @@ def walk(stream: Part, layout: Layout) -> Iterator[Chunk]:
         place = -(-chunk.end // layout.align) * layout.align
 
 
-@dataclass(frozen=True)
-class Index:
+class Index(NamedTuple):
     """What an MP4 says of what it holds."""
 
     is_protected: bool  # whether a key is needed to hear it

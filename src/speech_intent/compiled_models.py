@@ -8,7 +8,7 @@ import json
 import os
 import platform
 import zlib
-from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +29,28 @@ def place(digest: str, **choices: Any) -> Path | None:
     folder = user_cache.cache_folder()
     if folder is None:
         return None
-    made_of = {"digest": digest, "openvino": version("openvino"), "processor": _processor()}
+    made_of = {"digest": digest, "openvino": _openvino(), "processor": _processor()}
     key = json.dumps(made_of | choices, sort_keys=True)
     return folder / f"{hashlib.sha256(key.encode()).hexdigest()}.compiled"
 
 
+def _openvino() -> list[int]:
+    """Tell this build of OpenVINO from others, without importing it or reading its metadata."""
+    found = find_spec("openvino")
+    if found is None or found.origin is None:
+        return []
+    status = os.stat(found.origin)
+    return [status.st_ino, status.st_size, status.st_mtime_ns]
+
+
 def _processor() -> list[str]:
     """Describe this machine: another one with the same home compiles otherwise."""
-    facts = [platform.machine(), platform.processor(), str(os.cpu_count())]
+    facts = [platform.machine(), str(os.cpu_count())]
     try:
         with PROCESSOR.open(encoding="utf-8", errors="replace") as file:
             lines = file.read(2**13).split("\n\n")[0].splitlines()  # the first core's
     except OSError:
-        return facts
+        return [*facts, platform.processor()]
     return facts + [line for line in lines if line.startswith(PROCESSOR_FACTS)]
 
 

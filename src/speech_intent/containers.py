@@ -1,8 +1,7 @@
 """What kind of audio a file is, and where in it that begins, by its bytes and not by its name."""
 
 import re
-from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from . import mpeg
 
@@ -48,8 +47,7 @@ INNER = (
 )
 
 
-@dataclass(frozen=True)
-class Container:
+class Container(NamedTuple):
     """A kind of audio file."""
 
     demuxer: str  # FFmpeg's name for it

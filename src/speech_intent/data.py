@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from . import audio, folders, hub_datasets, quality
 from .errors import DataError
+from .hub_names import is_hub_id
 from .recipes import PLAIN, Recipe
 from .splits import SplitTable, assign_splits
 from .tables import SPLITS, Listing
@@ -71,7 +72,7 @@ def read_recordings(recipe: Recipe = PLAIN) -> Recordings:
 
 def _listing(recipe: Recipe) -> Listing:
     """Read a table by the reader that the data need."""
-    if hub_datasets.is_hub_id(recipe.data):
+    if is_hub_id(recipe.data):
         folder = hub_datasets.as_folder(recipe.data)
         if folder is None:
             return hub_datasets.read_hub(recipe.data, recipe)

@@ -6,9 +6,8 @@ a clip is as long as what was decoded.
 
 import contextlib
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import soundfile
@@ -47,8 +46,7 @@ NO_INDEX = (
 NO_SAMPLES = ("has no samples", "record it again")
 
 
-@dataclass(frozen=True)
-class Header:
+class Header(NamedTuple):
     """What a clip is before it is mixed and resampled."""
 
     sampling_rate: int  # Hz
@@ -123,8 +121,7 @@ def _file_blocks(stream: BinaryIO, name: str, start: float, problems: list[str])
         problems.append(ffmpeg.DAMAGED)
 
 
-@dataclass(frozen=True)
-class _Plan:
+class _Plan(NamedTuple):
     by_libsndfile: bool  # first
     silence: float = 0.0  # seconds before the first sample that was recorded
     seconds: float = 0.0  # that should be heard, where that is known

@@ -1,7 +1,7 @@
 """Whether a file ends before it is over, by the sizes that its own containers have."""
 
 import io
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from . import chunks, ogg
 from .chunks import LAYOUTS, Chunk, Field, Layout
@@ -18,8 +18,7 @@ EBML_SEGMENT = 0x18538067  # all but the header
 EBML_MASTERS = {EBML_SEGMENT, 0x1F43B675, 0xA0}  # cluster and group of blocks, too
 
 
-@dataclass(frozen=True)
-class Ending:
+class Ending(NamedTuple):
     """How a file ends."""
 
     problem: str | None = None  # what it lacks
@@ -39,8 +38,7 @@ def ending(stream: Part, demuxer: str) -> Ending:
     return Ending(CUT if is_cut else None)
 
 
-@dataclass(frozen=True)
-class _Samples:
+class _Samples(NamedTuple):
     """What a header says of the samples."""
 
     start: int  # byte of the first
@@ -58,7 +56,7 @@ def _of_chunks(stream: Part, layout: Layout, size: int) -> Ending:
             continue
         if layout.field is not None:
             samples = _samples(stream, chunk, layout.field, wide)
-            behind = replace(layout, first=chunk.end)
+            behind = layout._replace(first=chunk.end)
             return _of_samples(samples, size, _is_chain(stream, behind, size))
         if chunk.end > size:
             return Ending(CUT)

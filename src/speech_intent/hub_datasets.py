@@ -9,7 +9,6 @@ import pandas as pd
 from . import hub_errors
 from .columns import find_column, intent_names, speaker_names, transcript_names
 from .errors import DataError
-from .hub_names import is_hub_id as is_hub_id
 from .hub_names import repository
 from .names import first_line, stripped
 from .recipes import Recipe

@@ -5,8 +5,6 @@ Told by status code, errno and kind of the errors that led to one another, never
 
 import errno
 import os
-import socket
-import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -127,6 +125,9 @@ def _new_token() -> str:
 
 def _of_the_network(error: BaseException) -> Cause | None:
     """Explain an error before there was an answer; None for one of another kind."""
+    import socket  # late, as all of these are: a start without an error does without
+    import ssl
+
     import httpx2
     from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 

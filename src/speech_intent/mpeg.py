@@ -6,9 +6,8 @@ Such a stream has no index, and what its first frame says of its length may be w
 import io
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice, pairwise
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from .parts import Part
 
@@ -34,8 +33,7 @@ FREE_BYTES = 8_192  # in which headers of free format are looked for
 SYNC = rb"\xff(?=[\xe2-\xff])"
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(NamedTuple):
     """What a header says of its frame."""
 
     demuxer: str  # "mp3" or "aac"
@@ -44,8 +42,7 @@ class Frame:
     silence: float  # seconds that an encoder puts before the first sample, where none says
 
 
-@dataclass(frozen=True)
-class Contents:
+class Contents(NamedTuple):
     """What the first frame says of those that follow."""
 
     n_frames: int
@@ -59,8 +56,7 @@ class Contents:
         return self.n_frames > n_frames
 
 
-@dataclass(frozen=True)
-class Survey:
+class Survey(NamedTuple):
     """What there is in a stream of frames."""
 
     n_frames: int  # whole ones; the one with the table of contents not counted

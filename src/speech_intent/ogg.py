@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .parts import Part
 
@@ -16,8 +16,7 @@ OPUS_RATE = 48_000  # Hz, whatever was recorded
 LONGEST_PAGE = 2.0  # seconds
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(NamedTuple):
     """A page of a stream."""
 
     end: int  # byte behind it; behind the file's end for one that is cut
@@ -54,8 +53,7 @@ def pages(stream: Part) -> Iterator[Page]:
         )
 
 
-@dataclass(frozen=True)
-class Contents:
+class Contents(NamedTuple):
     """What there is in an Ogg file."""
 
     is_plain: bool  # one stream of Vorbis or Opus that has an end: libsndfile reads all of it

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from .errors import UserError
+from .hub_names import Kind, repository
 
 Schedule = Literal["linear", "cosine"]
 Metric = Literal["f1_macro", "f1_micro", "f1_weighted", "accuracy"]
@@ -182,8 +183,9 @@ PLAIN = Recipe()
 def resolve(name: str = "bundled", **given: Any) -> Recipe:
     """Take a recipe, with what is given and not None in the place of its own.
 
-    `given` may hold fields of `Recipe` and of `Hyperparameters`; folders may be paths. Raises
-    `UserError` for a recipe that there is not, and for a number that cannot be.
+    `given` may hold fields of `Recipe` and of `Hyperparameters`; folders may be paths, and what is
+    on the Hub an address. Raises `UserError` for a recipe that there is not, and for a number or an
+    address that cannot be.
     """
     if name not in RECIPES:
         raise UserError(name, "there is no such recipe", f"choose {_listed(tuple(RECIPES))}")
@@ -192,9 +194,10 @@ def resolve(name: str = "bundled", **given: Any) -> Recipe:
     number_names = {number.name for number in fields(Hyperparameters)}
     numbers = {key: value for key, value in given.items() if key in number_names}
     others = {key: value for key, value in given.items() if key not in number_names}
-    for key in ("data", "encoder"):
+    kinds: dict[str, Kind] = {"data": "dataset", "encoder": "model"}
+    for key, kind in kinds.items():
         if key in others:
-            others[key] = str(others[key])
+            others[key] = repository(str(others[key]), kind)
     if "data" in others:
         others.setdefault("note", "")  # the recipe's is about its own data
     return replace(recipe, **others, numbers=replace(recipe.numbers, **numbers))

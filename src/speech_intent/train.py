@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from .command_line import add_data_options, data_options, exit_status
 from .errors import UserError
+from .hub_names import repository
 from .recipes import Hyperparameters, Recipe, resolve
 
 if TYPE_CHECKING:
@@ -73,12 +74,17 @@ def make_parser() -> "HfArgumentParser":
 
 def main(argv: list[str] | None = None) -> int:
     """Train as the arguments say; return the exit status."""
-    command = read_command(argv)
+    return exit_status(lambda: run(read_command(argv)))
+
+
+def run(command: Command) -> None:
+    """Do what the command line asks for."""
     if command.args.protocol:
-        return exit_status(lambda: train_folds(command))
-    if len(command.recipes) > 1:
-        return exit_status(lambda: compare(command))
-    return exit_status(lambda: train(command))
+        train_folds(command)
+    elif len(command.recipes) > 1:
+        compare(command)
+    else:
+        train(command)
 
 
 def read_command(argv: list[str] | None) -> Command:
@@ -95,7 +101,7 @@ def read_command(argv: list[str] | None) -> Command:
         parser.error(str(error))
     if unknown:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-    encoders = args.encoder or [recipe.encoder]
+    encoders = [repository(name, "model") for name in args.encoder or [recipe.encoder]]
     recipes = [replace(recipe, encoder=encoder, numbers=numbers) for encoder in encoders]
     return Command(recipes, args)
 
