@@ -21,13 +21,13 @@ def test_what_is_not_given_stays_open(parser):
     args = parser.parse_args([])
     assert args.recipe == "bundled"
     assert data_options(args) == dict.fromkeys(
-        ["data", "config", "audio", "intent", "speaker", "text"]
+        ["data", "config", "audio", "intent", "speaker", "text", "drop_copies"]
     )
 
 
 def test_what_is_given_is_handed_on_under_the_recipes_names(parser):
     options = "--data folder --config en --audio-column clip --intent-column label"
-    options += " --speaker-column who --text-column said"
+    options += " --speaker-column who --text-column said --drop-copies"
     args = parser.parse_args(f"--recipe bundled {options}".split())
     assert data_options(args) == {
         "data": "folder",
@@ -36,6 +36,7 @@ def test_what_is_given_is_handed_on_under_the_recipes_names(parser):
         "intent": "label",
         "speaker": "who",
         "text": "said",
+        "drop_copies": True,
     }
 
 

@@ -62,7 +62,7 @@ def test_refusals_of_requests_are_those_of_the_examples(client):
     assert example(schemas.NoFile) == no_file
     empty = client.post("/predict", files={"file": ("empty.wav", b"")}).json()
     assert example(schemas.Refused) == empty
-    long = encoded(np.zeros(75), rate=1)
+    long = encoded(np.zeros(8_000), rate=2_000)
     long = client.post("/predict", files={"file": ("long.wav", long)}).json()
     assert example(schemas.TooLong)["detail"] == long["detail"].replace(" 3 s", " 60 s")
 
