@@ -59,7 +59,7 @@ def test_a_pipe_is_refused():
     reader, writer = os.pipe()
     os.write(writer, b"samples")
     os.close(writer)
-    problem = "is a pipe, which cannot be read twice"
+    problem = "is a pipe or a device, which cannot be read twice"
     assert_refused(f"/dev/fd/{reader}", "clip", problem, "write it to a file first")
     os.close(reader)
 

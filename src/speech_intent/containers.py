@@ -33,6 +33,8 @@ MAGIC: tuple[tuple[str, dict[int, bytes]], ...] = (
     ("flv", {0: b"FLV\1"}),
     ("wv", {0: b"wvpk"}),
     ("tta", {0: b"TTA1"}),
+    ("voc", {0: b"Creative Voice File\x1a"}),
+    ("nistsphere", {0: b"NIST_1A\n"}),
     ("ape", {0: b"MAC "}),
     ("mpeg", {0: b"\0\0\1\xba"}),
     ("mpegts", {0: b"G", 188: b"G", 376: b"G"}),
@@ -40,10 +42,12 @@ MAGIC: tuple[tuple[str, dict[int, bytes]], ...] = (
 )
 # What is unlikely enough to be looked for behind something else.
 INNER = (
-    rb"fLaC\x00\x00\x00\x22|OggS\x00\x02.{20}\x01|(RIFF|RF64).{4}WAVE(fmt |ds64|JUNK)"
+    rb"fLaC\x00\x00\x00\x22|OggS\x00\x02.{20}\x01|(RIFF|RF64).{4}(WAVE(fmt |ds64|JUNK)|AVI LIST)"
     rb"|FORM.{4}AIF[FC]|caff\x00\x01\x00\x00desc|\.snd\x00{3}|riff\x2e\x91\xcf\x11\xa5\xd6"
     rb"|\x00{3}.ftyp[\w ]{4}|\x1a\x45\xdf\xa3.{4,40}(matroska|webm)"
-    rb"|\x30\x26\xb2\x75\x8e\x66\xcf\x11|#!AMR(-WB)?\n"
+    rb"|\x30\x26\xb2\x75\x8e\x66\xcf\x11|#!AMR(-WB)?\n|FLV\x01[\x01\x04\x05]\x00{3}\x09"
+    rb"|TTA1[\x01-\x03]\x00|wvpk.{4}[\x02-\x10]\x04|NIST_1A\n   1024\n|Creative Voice File\x1a"
+    rb"|\x00\x00\x01\xba[\x21\x44]|G.{187}G.{187}G.{187}G.{187}G"
 )
 
 

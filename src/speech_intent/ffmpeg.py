@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import numpy as np
 
+from . import mpeg
 from .clips import Block, check_format, mixed
 from .errors import AudioError
 from .parts import Part
@@ -30,7 +31,7 @@ MOST_SAMPLES = 1 << 22  # of a frame, all channels; a damaged header may promise
 DECODERS = (
     r"aac(_latm)?|e?ac3|alac|amr[nw]b|ape|dca|evrc|flac|g72[26]|g723_1|g729|gsm(_ms)?|ilbc"
     r"|mp[123](float)?|nellymoser|opus|qcelp|speex|truehd|tta|vorbis|wavpack"
-    r"|adpcm_(ima_qt|ima_wav|ms|swf|yamaha)|pcm_\w+|wma(v1|v2|pro|voice|lossless)"
+    r"|adpcm_(ima_qt|ima_wav|ms|swf|yamaha)|pcm_(?!s64)\w+|wma(v1|v2|pro|voice|lossless)"
 )
 OPTIONS = {
     "protocol_whitelist": "",
@@ -171,7 +172,7 @@ class _Track:
             self.is_damaged |= packet.is_corrupt
             frames = packet.decode()
         except FFmpegError:
-            self.is_damaged = True
+            self.is_damaged |= not bytes(packet).startswith(mpeg.TAGS)
             self.n_failures += 1
             return []
         self.n_failures = 0

@@ -28,9 +28,11 @@ SHIFTS = {0b11: 0, 0b10: 1, 0b00: 2}  # MPEG-1, 2 and 2.5: each has half the rat
 HEADER = 7  # bytes, of AAC; MP3 has 4
 BUFFER = 1 << 16  # bytes that are read at a time
 CHAIN = 3  # frames that follow each other are no accident
+VBRI_PLACE = 36  # byte of a frame where such a table of contents begins
 SMALLEST = 24  # bytes, of a frame with anything in it
 FREE_BYTES = 8_192  # in which headers of free format are looked for
 SYNC = rb"\xff(?=[\xe2-\xff])"
+TAGS = (b"ID3", b"TAG", b"APETAGEX")
 
 
 class Frame(NamedTuple):
@@ -45,15 +47,14 @@ class Frame(NamedTuple):
 class Contents(NamedTuple):
     """What the first frame says of those that follow."""
 
-    n_frames: int
+    n_frames: int  # 0 where it is not said
     place: int  # byte where that stands, in four bytes
     n_bytes: int  # from the first frame on; 0 where it is not said
 
     def promises_more(self, n_frames: int, n_bytes: int) -> bool:
-        """Tell whether there was more; the bytes are right where the frames are a lie."""
-        if self.n_bytes:
-            return self.n_bytes > n_bytes
-        return self.n_frames > n_frames
+        """Tell whether there was more by all that is said; one of the two may be a lie."""
+        is_longer = not self.n_bytes or self.n_bytes > n_bytes
+        return is_longer and (not self.n_frames or self.n_frames > n_frames)
 
 
 class Survey(NamedTuple):
@@ -95,7 +96,8 @@ def _mp3(header: bytes) -> Frame | None:
     rate = header[2] >> 2 & 3
     if shift is None or layer == 4 or bitrate == 15 or rate == 3 or header[3] & 3 == 2:
         return None
-    kind = bytes([header[1] & 0xFE, header[2] & 0x0C])
+    is_mono = header[3] >= 0xC0
+    kind = bytes([header[1] & 0xFE, header[2] & 0x0C, is_mono])
     hertz = RATES[rate] >> shift
     silence = 1_105 / hertz if layer == 3 else 0.0
     if bitrate == 0:
@@ -191,7 +193,7 @@ def survey(stream: Part) -> Survey:
         end=min(end, size),
         is_cut=end > size or bool(contents and contents.promises_more(n_frames, size)),
         goes_on=following is not None,
-        has_gap=bool(following and following[0]) and not rest.startswith(b"ID3"),
+        has_gap=bool(following and following[0]) and not rest.startswith(TAGS),
         is_free=not first.n_bytes,
         silence=first.silence,
     )
@@ -199,13 +201,14 @@ def survey(stream: Part) -> Survey:
 
 def _contents(first: bytes) -> Contents | None:
     """Read the table of contents that encoders put into the first frame of an MP3."""
+    if first[VBRI_PLACE:].startswith(b"VBRI"):
+        return Contents(0, 0, int.from_bytes(first[VBRI_PLACE + 10 : VBRI_PLACE + 14]))
     found = re.search(rb"Xing|Info", first[:64])
     if found is None:
         return None
-    at = found.start()
-    flags = int.from_bytes(first[at + 4 : at + 8])
-    if not flags & 1:
-        return None
-    n_frames = int.from_bytes(first[at + 8 : at + 12])
-    n_bytes = int.from_bytes(first[at + 12 : at + 16]) if flags & 2 else 0
-    return Contents(n_frames, at + 8, n_bytes)
+    place = found.start() + 8
+    flags = int.from_bytes(first[place - 4 : place])
+    n_frames = int.from_bytes(first[place : place + 4]) if flags & 1 else 0
+    at = place + 4 * (flags & 1)
+    n_bytes = int.from_bytes(first[at : at + 4]) if flags & 2 else 0
+    return Contents(n_frames, place, n_bytes) if n_frames or n_bytes else None
