@@ -64,6 +64,14 @@ def test_a_pipe_is_refused():
     os.close(reader)
 
 
+def test_a_pipe_that_nobody_writes_into_and_a_device_without_end_are_refused_at_once(tmp_path):
+    path = str(tmp_path / "fifo.wav")
+    os.mkfifo(path)
+    problem = "is a pipe or a device, which cannot be read twice"
+    for name in (path, "/dev/zero"):
+        assert_refused(name, "clip", problem, "write it to a file first")
+
+
 @pytest.mark.parametrize(
     ("number", "problem", "remedy"),
     [
