@@ -176,10 +176,11 @@ def _flac_end(stream: Part, size: int) -> int:
     stream.seek(TOTAL)
     if int.from_bytes(stream.read(5)) & ((1 << 36) - 1):
         return 0  # known, and compared with what is decoded
-    stream.seek(max(0, size - FLAC_BYTES))
+    stream.seek(max(0, size - ID3V1_BYTES))
+    if stream.read(3) == b"TAG":
+        stream.end_at(size - ID3V1_BYTES)
+    stream.seek(max(0, stream.size - FLAC_BYTES))
     data = stream.read(FLAC_BYTES)
-    if data[-ID3V1_BYTES:].startswith(b"TAG"):
-        data = data[:-ID3V1_BYTES]
     places = [found.start() for found in re.finditer(FLAC_SYNC, data)][-FLAC_TRIES:]
     is_whole = any(_crc(data[place:]) == 0 for place in reversed(places))
     return size if is_whole else size + 1
