@@ -170,6 +170,12 @@ def test_an_mp3_is_heard_whole_whatever_stands_around_it(change):
     assert problems == []
 
 
+def id3(n_bytes: int) -> bytes:
+    """Write a tag that looks like a picture."""
+    size = bytes(n_bytes >> shift & 0x7F for shift in (21, 14, 7, 0))
+    return b"ID3\4\0\0" + size + np.random.default_rng(0).bytes(n_bytes)
+
+
 # Tables of contents, and files that were joined
 
 
@@ -222,7 +228,7 @@ def test_the_table_of_another_encoder_tells_a_cut():
 
 
 @pytest.mark.parametrize(
-    "between", [b"", b"ID3\4\0\0\0\0\7\x68" + bytes(1_000), b"TAG" + bytes(125)]
+    "between", [b"", id3(1_000), id3(300_000), b"TAG" + bytes(125), b"TAG" + bytes(125) + id3(500)]
 )
 def test_joined_mp3s_are_all_heard_without_a_warning(between):
     content = CLIP.read_bytes()
@@ -231,6 +237,16 @@ def test_joined_mp3s_are_all_heard_without_a_warning(between):
     both = audio.load(content + between + content, RATE, warn=warnings.append)
     assert warnings == []
     assert len(both) / RATE == pytest.approx(2 * one / RATE, abs=0.2)
+
+
+def test_three_joined_mp3s_are_all_heard_and_a_tag_at_the_end_changes_nothing():
+    content = CLIP.read_bytes()
+    one = audio.load(content, RATE)
+    warnings = []
+    three = audio.load((content + id3(90_000)) * 3, RATE, warn=warnings.append)
+    assert warnings == []
+    assert len(three) / RATE == pytest.approx(3 * len(one) / RATE, abs=0.3)
+    np.testing.assert_array_equal(audio.load(content + id3(90_000), RATE), one)
 
 
 def test_mono_joined_with_stereo_is_all_heard():

@@ -7,7 +7,6 @@ from . import mpeg
 
 BEGIN = 1 << 14  # bytes that tell a container
 HEAD = 1 << 19  # bytes that are searched where they do not
-ID3_HEADER = 10  # bytes
 
 # FFmpeg's name of a container, and which bytes it has at which places.
 MAGIC: tuple[tuple[str, dict[int, bytes]], ...] = (
@@ -62,7 +61,7 @@ class Container(NamedTuple):
 def recognise(stream: BinaryIO) -> Container | None:
     """Tell a container by its first bytes, at the beginning or behind tags."""
     stream.seek(0)
-    start = _behind_tags(stream)
+    start = mpeg.behind_tags(stream, 0)
     stream.seek(start)
     head = stream.read(BEGIN)
     is_all = len(head) < BEGIN
@@ -84,21 +83,6 @@ def search(stream: BinaryIO) -> Container | None:
         return Container(demuxer, inner.start(), False) if demuxer else None
     found = mpeg.find(head)
     return Container(found[1], found[0], False) if found else None
-
-
-def _behind_tags(stream: BinaryIO) -> int:
-    """Find the byte behind ID3 tags, which may stand before any kind of audio."""
-    place = 0
-    while True:
-        stream.seek(place)
-        header = stream.read(ID3_HEADER)
-        if len(header) < ID3_HEADER or not header.startswith(b"ID3"):
-            return place
-        size = 0
-        for byte in header[6:]:
-            size = size << 7 | byte & 0x7F
-        footer = ID3_HEADER if header[5] & 0x10 else 0
-        place += ID3_HEADER + size + footer
 
 
 def _named(head: bytes, place: int, is_all: bool) -> str | None:

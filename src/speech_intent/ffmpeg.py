@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import numpy as np
 
-from . import mpeg
 from .clips import Block, check_format, mixed
 from .errors import AudioError
 from .parts import Part
@@ -172,7 +171,7 @@ class _Track:
             self.is_damaged |= packet.is_corrupt
             frames = packet.decode()
         except FFmpegError:
-            self.is_damaged |= not bytes(packet).startswith(mpeg.TAGS)
+            self.is_damaged = True
             self.n_failures += 1
             return []
         self.n_failures = 0

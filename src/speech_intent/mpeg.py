@@ -32,7 +32,8 @@ VBRI_PLACE = 36  # byte of a frame where such a table of contents begins
 SMALLEST = 24  # bytes, of a frame with anything in it
 FREE_BYTES = 8_192  # in which headers of free format are looked for
 SYNC = rb"\xff(?=[\xe2-\xff])"
-TAGS = (b"ID3", b"TAG", b"APETAGEX")
+TAGS = (b"TAG", b"APETAGEX")  # that stand behind the frames
+ID3_HEADER = 10  # bytes
 
 
 class Frame(NamedTuple):
@@ -181,10 +182,17 @@ def survey(stream: Part) -> Survey:
     buffered = io.BufferedReader(stream, BUFFER)
     ends = [place + header.n_bytes for place, header in _hop(buffered, 0)]
     end = max(ends, default=0)
-    buffered.seek(end)
+    last = place = end
+    while (behind := behind_tags(buffered, place)) > place:  # perhaps of a file that was joined
+        stream.blank(place, behind)
+        place = max((at + header.n_bytes for at, header in _hop(buffered, behind)), default=behind)
+        last = place if place > behind else last
+    buffered.seek(place)
     rest = buffered.read(BUFFER)
     buffered.detach()
     following = find(rest)
+    if last and following is None:
+        stream.end_at(last)
     contents = _contents(begin)
     n_frames = len(ends) - (end > size) - (contents is not None)
     return Survey(
@@ -192,11 +200,25 @@ def survey(stream: Part) -> Survey:
         contents=contents,
         end=min(end, size),
         is_cut=end > size or bool(contents and contents.promises_more(n_frames, size)),
-        goes_on=following is not None,
+        goes_on=last > end or following is not None,
         has_gap=bool(following and following[0]) and not rest.startswith(TAGS),
         is_free=not first.n_bytes,
         silence=first.silence,
     )
+
+
+def behind_tags(stream: BinaryIO, place: int) -> int:
+    """Find the byte behind ID3 tags, which may stand before any kind of audio."""
+    while True:
+        stream.seek(place)
+        header = stream.read(ID3_HEADER)
+        if len(header) < ID3_HEADER or not header.startswith(b"ID3"):
+            return place
+        size = 0
+        for byte in header[6:]:
+            size = size << 7 | byte & 0x7F
+        footer = ID3_HEADER if header[5] & 0x10 else 0
+        place += ID3_HEADER + size + footer
 
 
 def _contents(first: bytes) -> Contents | None:
