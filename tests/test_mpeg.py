@@ -249,6 +249,12 @@ def test_three_joined_mp3s_are_all_heard_and_a_tag_at_the_end_changes_nothing():
     np.testing.assert_array_equal(audio.load(content + id3(90_000), RATE), one)
 
 
+def test_the_last_of_joined_files_is_cut():
+    content = CLIP.read_bytes()
+    assert not survey(content + id3(500) + content).is_cut
+    assert survey(content + id3(500) + content[:-1]).is_cut
+
+
 def test_mono_joined_with_stereo_is_all_heard():
     waveform = audio.load(CLIP, RATE)
     stereo = io.BytesIO()

@@ -32,8 +32,9 @@ VBRI_PLACE = 36  # byte of a frame where such a table of contents begins
 SMALLEST = 24  # bytes, of a frame with anything in it
 FREE_BYTES = 8_192  # in which headers of free format are looked for
 SYNC = rb"\xff(?=[\xe2-\xff])"
-TAGS = (b"TAG", b"APETAGEX")  # that stand behind the frames
+TAGS = (b"ID3", b"TAG", b"APETAGEX")
 ID3_HEADER = 10  # bytes
+MOST_JOINED = 1_000  # files in one: an hour of a stream
 
 
 class Frame(NamedTuple):
@@ -183,7 +184,10 @@ def survey(stream: Part) -> Survey:
     ends = [place + header.n_bytes for place, header in _hop(buffered, 0)]
     end = max(ends, default=0)
     last = place = end
-    while (behind := behind_tags(buffered, place)) > place:  # perhaps of a file that was joined
+    for _ in range(MOST_JOINED):
+        behind = behind_tags(buffered, place)
+        if behind == place:
+            break
         stream.blank(place, behind)
         place = max((at + header.n_bytes for at, header in _hop(buffered, behind)), default=behind)
         last = place if place > behind else last
@@ -191,7 +195,7 @@ def survey(stream: Part) -> Survey:
     rest = buffered.read(BUFFER)
     buffered.detach()
     following = find(rest)
-    if last and following is None:
+    if last and following is None and not rest.startswith(TAGS):
         stream.end_at(last)
     contents = _contents(begin)
     n_frames = len(ends) - (end > size) - (contents is not None)
@@ -199,7 +203,7 @@ def survey(stream: Part) -> Survey:
         n_frames=n_frames,
         contents=contents,
         end=min(end, size),
-        is_cut=end > size or bool(contents and contents.promises_more(n_frames, size)),
+        is_cut=last > size or bool(contents and contents.promises_more(n_frames, size)),
         goes_on=last > end or following is not None,
         has_gap=bool(following and following[0]) and not rest.startswith(TAGS),
         is_free=not first.n_bytes,
