@@ -173,10 +173,11 @@ def audio_files(names: list[str]) -> AudioFiles:
 def files_in(folder: str) -> list[str]:
     """List a folder's audio files, sorted. Raises `AudioError` where there is none."""
     from speech_intent.audio import SUFFIXES
+    from speech_intent.layouts import is_junk
 
     remedy = "name a folder with WAV, FLAC, OGG, MP3 or M4A files"
     try:
-        paths = sorted(Path(folder).iterdir())
+        paths = sorted(path for path in Path(folder).iterdir() if not is_junk(path.name))
     except OSError as error:
         raise AudioError(folder, f"cannot be read ({error.strerror})", remedy) from error
     files = [

@@ -57,6 +57,7 @@ BY_FFMPEG = {
     "flv": ("flv", "aac", 44_100),
     "ts": ("mpegts", "aac", 48_000),
     "mpg": ("mpeg", "mp2", 48_000),
+    "voc": ("voc", "pcm_s16le", 16_000),
     "wv": ("wv", "wavpack", 16_000),
     "tta": ("tta", "tta", 16_000),
     "pipe.flac": ("flac", "flac", 16_000),

@@ -59,9 +59,17 @@ def test_a_pipe_is_refused():
     reader, writer = os.pipe()
     os.write(writer, b"samples")
     os.close(writer)
-    problem = "is a pipe, which cannot be read twice"
+    problem = "is a pipe or a device, which cannot be read twice"
     assert_refused(f"/dev/fd/{reader}", "clip", problem, "write it to a file first")
     os.close(reader)
+
+
+def test_a_pipe_that_nobody_writes_into_and_a_device_without_end_are_refused_at_once(tmp_path):
+    path = str(tmp_path / "fifo.wav")
+    os.mkfifo(path)
+    problem = "is a pipe or a device, which cannot be read twice"
+    for name in (path, "/dev/zero"):
+        assert_refused(name, "clip", problem, "write it to a file first")
 
 
 @pytest.mark.parametrize(

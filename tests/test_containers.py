@@ -66,6 +66,14 @@ def test_a_container_is_found_behind_other_bytes(suffix, n_bytes):
     assert found == Container(demuxer, n_bytes, is_whole=False)
 
 
+@pytest.mark.parametrize("suffix", ["avi", "flv", "ts", "mpg", "tta", "wv", "voc"])
+def test_a_film_or_a_lossless_file_is_found_behind_other_bytes(suffix):
+    content = by_ffmpeg(TONE, *BY_FFMPEG[suffix])
+    for before in (NOISE[:1_001], tag(200) + bytes(200)):
+        found = container(before + content)
+        assert (found.demuxer, found.start) == (DEMUXERS.get(suffix, suffix), len(before))
+
+
 def tag(n_bytes: int, version: int = 4, flags: int = 0) -> bytes:
     size = bytes(n_bytes >> shift & 0x7F for shift in (21, 14, 7, 0))
     return b"ID3" + bytes([version, 0, flags]) + size

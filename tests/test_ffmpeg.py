@@ -27,6 +27,13 @@ def heard(content: bytes, start: float = 0.0) -> tuple[np.ndarray, list[str]]:
     return waveform, [warning.problem for warning in warnings]
 
 
+def test_integers_of_64_bits_are_refused_by_name():
+    content = (ODD / "base.wav").read_bytes()
+    content = content[:32] + b"\x08\0\x40\0" + content[36:]  # bytes and bits of a sample
+    with pytest.raises(AudioError, match="pcm_s64le"):
+        heard(content)
+
+
 def likeness(waveform: np.ndarray) -> float:
     """Correlate with the clip at the best of all shifts: 1 for the same."""
     n = 1 << 17

@@ -92,6 +92,7 @@ def test_a_folder_means_its_audio_files_sorted(run, clip):
     for name in ("u_aac.m4a", "u_opus.webm", "u_amr.amr"):
         shutil.copy(ODD / name, clip.parent)
     (clip.parent / "notes.txt").write_text("no audio")
+    (clip.parent / "._clip.wav").write_text("what a Mac keeps beside a file")
     (clip.parent / "folder.wav").mkdir()
     status, out, err = run(clip.parent, "--json")
     names = [Path(json.loads(line)["file"]).name for line in out.splitlines()]

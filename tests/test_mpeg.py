@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from fuzz_audio import by_ffmpeg
 
 from speech_intent import audio, mpeg
@@ -167,3 +168,98 @@ def test_an_mp3_is_heard_whole_whatever_stands_around_it(change):
     seconds, problems = heard(change(CLIP.read_bytes()))
     assert seconds == pytest.approx(1.957, abs=0.03)
     assert problems == []
+
+
+def id3(n_bytes: int) -> bytes:
+    """Write a tag that looks like a picture."""
+    size = bytes(n_bytes >> shift & 0x7F for shift in (21, 14, 7, 0))
+    return b"ID3\4\0\0" + size + np.random.default_rng(0).bytes(n_bytes)
+
+
+# Tables of contents, and files that were joined
+
+
+def with_contents(fields: bytes) -> bytes:
+    """Let an MP3 have another table of contents."""
+    content = CLIP.read_bytes()
+    place = next(content.find(name) for name in (b"Xing", b"Info") if name in content) + 4
+    end = mpeg.frame(content[: mpeg.HEADER]).n_bytes
+    return content[:place] + fields.ljust(end - place, b"\0") + content[end:]
+
+
+def number(*values: int) -> bytes:
+    return b"".join(value.to_bytes(4) for value in values)
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_whole_cut", "is_half_cut"),
+    [
+        (number(0), False, False),  # says nothing
+        (number(1, 57), False, True),
+        (number(1, 0), False, False),
+        (number(2, 10_000_000), True, True),
+        (number(3, 57, 10_000_000), False, True),  # a tag was counted, too
+        (number(3, 1_000_000, 1), False, False),  # frames that never were
+    ],
+)
+def test_a_table_of_contents_is_believed_where_all_of_it_agrees(fields, is_whole_cut, is_half_cut):
+    content = with_contents(fields)
+    ends = [place for place, _ in mpeg._hop(io.BytesIO(content), 0)]
+    assert survey(content).is_cut == is_whole_cut
+    assert survey(content[: ends[len(ends) // 2]]).is_cut == is_half_cut
+
+
+def test_bytes_alone_tell_a_cut():
+    content = CLIP.read_bytes()
+    half = [place for place, _ in mpeg._hop(io.BytesIO(content), 0)][30]
+    content = with_contents(number(2, len(content)))
+    assert not survey(content).is_cut
+    assert survey(content[:half]).is_cut
+
+
+def test_the_table_of_another_encoder_tells_a_cut():
+    content = CLIP.read_bytes()
+    table = b"VBRI" + bytes(6) + number(len(content), 57)
+    end = mpeg.frame(content[: mpeg.HEADER]).n_bytes
+    content = content[:4] + (bytes(32) + table).ljust(end - 4, b"\0") + content[end:]
+    half = [place for place, _ in mpeg._hop(io.BytesIO(content), 0)][30]
+    assert not survey(content).is_cut
+    assert survey(content[:half]).is_cut
+
+
+@pytest.mark.parametrize(
+    "between", [b"", id3(1_000), id3(300_000), b"TAG" + bytes(125), b"TAG" + bytes(125) + id3(500)]
+)
+def test_joined_mp3s_are_all_heard_without_a_warning(between):
+    content = CLIP.read_bytes()
+    one = len(audio.load(content, RATE))
+    warnings = []
+    both = audio.load(content + between + content, RATE, warn=warnings.append)
+    assert warnings == []
+    assert len(both) / RATE == pytest.approx(2 * one / RATE, abs=0.2)
+
+
+def test_three_joined_mp3s_are_all_heard_and_a_tag_at_the_end_changes_nothing():
+    content = CLIP.read_bytes()
+    one = audio.load(content, RATE)
+    warnings = []
+    three = audio.load((content + id3(90_000)) * 3, RATE, warn=warnings.append)
+    assert warnings == []
+    assert len(three) / RATE == pytest.approx(3 * len(one) / RATE, abs=0.3)
+    np.testing.assert_array_equal(audio.load(content + id3(90_000), RATE), one)
+
+
+def test_the_last_of_joined_files_is_cut():
+    content = CLIP.read_bytes()
+    assert not survey(content + id3(500) + content).is_cut
+    assert survey(content + id3(500) + content[:-1]).is_cut
+
+
+def test_mono_joined_with_stereo_is_all_heard():
+    waveform = audio.load(CLIP, RATE)
+    stereo = io.BytesIO()
+    soundfile.write(stereo, np.stack([waveform] * 2, axis=1), RATE, format="MP3")
+    warnings = []
+    both = audio.load(CLIP.read_bytes() + stereo.getvalue(), RATE, warn=warnings.append)
+    assert warnings == []
+    assert len(both) / RATE == pytest.approx(2 * len(waveform) / RATE, abs=0.2)

@@ -31,6 +31,16 @@ def test_other_bytes_are_read_in_the_place_of_some():
     assert part.read(3) == b"b56"
 
 
+def test_zeros_are_read_in_the_place_of_some():
+    part = Part(io.BytesIO(b"0123456789"), 2)
+    part.blank(1, 3)
+    assert part.read() == b"2\0\0" + b"56789"
+    part.seek(2)
+    assert part.read(2) == b"\0" + b"5"
+    part.seek(1)
+    assert part.read(1) == b"\0"
+
+
 def test_what_a_system_refuses_ends_the_part_and_is_kept():
     class Failing(io.BytesIO):
         def read(self, n=-1):

@@ -6,6 +6,8 @@ from typing import Literal, NamedTuple
 from .parts import Part
 
 UNKNOWN = 1 << 62  # bytes; who writes more means that the size is not known
+# The same in 32 bits: sox writes 0x7F000000 or 0x7FFFF000 into a pipe, others up to 0xFFFFFFFF.
+UNKNOWN_32 = 0x7F000000
 MOST_CHUNKS = 100_000  # that are looked at
 INDEX_BYTES = 1 << 22  # of an MP4's index that are looked through
 
@@ -51,12 +53,12 @@ class Layout(NamedTuple):
 
 def _little(header: bytes, place: int) -> Chunk:
     size = int.from_bytes(header[4:], "little")
-    return Chunk(header[:4], place + 8, None if size == 0xFFFFFFFF else size)
+    return Chunk(header[:4], place + 8, size if size < UNKNOWN_32 else None)
 
 
 def _big(header: bytes, place: int) -> Chunk:
     size = int.from_bytes(header[4:])
-    return Chunk(header[:4], place + 8, None if size == 0xFFFFFFFF else size)
+    return Chunk(header[:4], place + 8, size if size < UNKNOWN_32 else None)
 
 
 def _w64(header: bytes, place: int) -> Chunk:
@@ -86,14 +88,21 @@ def _flv(header: bytes, place: int) -> Chunk:
     return Chunk(header[:1], place + 11, int.from_bytes(header[1:4]) + 4)
 
 
+def _voc(header: bytes, place: int) -> Chunk:
+    size = int.from_bytes(header[1:], "little") if header[0] else 0  # 0 ends a file
+    return Chunk(header[:1], place + 4, size)
+
+
 LAYOUTS = {
     "wav": Layout(12, 8, _little, (b"data",), 2, Field(4, 4, "little")),
     "aiff": Layout(12, 8, _big, (b"SSND",), 2, Field(4, 4, "big", empty=8)),
     "w64": Layout(40, 24, _w64, (b"data",), 8, Field(8, 8, "little", more=24)),
     "caf": Layout(8, 12, _caf, (b"data",), 1, Field(8, 8, "big", empty=4)),
     "avi": Layout(0, 8, _little, (b"RIFF",), 2),
-    "mov": Layout(0, 16, _atom, (b"mdat", b"moov")),
+    "mov": Layout(0, 16, _atom, (b"mdat", b"moov", b"moof")),
     "flv": Layout(13, 11, _flv, (b"\x08",)),
+    "voc": Layout(26, 4, _voc, (b"\1", b"\2", b"\x09")),
+    "wv": Layout(0, 8, _little, (b"wvpk",)),
     "asf": Layout(0, 24, _asf, (b"\x36\x26\xb2\x75",)),
 }
 

@@ -3,7 +3,9 @@
 import errno
 import io
 import logging
+import os
 import re
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,15 +114,15 @@ def open_clip(source: Encoded, name: str) -> BinaryIO:
     if isinstance(data, bytes):
         return io.BytesIO(data)
     try:
-        stream = open(data, "rb")  # noqa: SIM115 -- the caller closes it
+        stream = open(data, "rb", opener=_at_once)  # noqa: SIM115 -- the caller closes it
     except OSError as error:
         raise unreadable(name, error) from error
     except ValueError as error:  # a null character in the path
         problem = f"cannot be read ({error})"
         raise AudioError(name, problem, "check the path") from error
-    if not stream.seekable():
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
         stream.close()
-        problem = "is a pipe, which cannot be read twice"
+        problem = "is a pipe or a device, which cannot be read twice"
         raise AudioError(name, problem, "write it to a file first")
     try:
         stream.read(1)  # not every file that can be opened can be read
@@ -129,6 +131,11 @@ def open_clip(source: Encoded, name: str) -> BinaryIO:
         stream.close()
         raise unreadable(name, error) from error
     return stream
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open a file; a pipe, too, without waiting for who writes into it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def unreadable(name: str, error: OSError) -> AudioError:

@@ -7,7 +7,6 @@ from . import mpeg
 
 BEGIN = 1 << 14  # bytes that tell a container
 HEAD = 1 << 19  # bytes that are searched where they do not
-ID3_HEADER = 10  # bytes
 
 # FFmpeg's name of a container, and which bytes it has at which places.
 MAGIC: tuple[tuple[str, dict[int, bytes]], ...] = (
@@ -33,6 +32,8 @@ MAGIC: tuple[tuple[str, dict[int, bytes]], ...] = (
     ("flv", {0: b"FLV\1"}),
     ("wv", {0: b"wvpk"}),
     ("tta", {0: b"TTA1"}),
+    ("voc", {0: b"Creative Voice File\x1a"}),
+    ("nistsphere", {0: b"NIST_1A\n"}),
     ("ape", {0: b"MAC "}),
     ("mpeg", {0: b"\0\0\1\xba"}),
     ("mpegts", {0: b"G", 188: b"G", 376: b"G"}),
@@ -40,10 +41,12 @@ MAGIC: tuple[tuple[str, dict[int, bytes]], ...] = (
 )
 # What is unlikely enough to be looked for behind something else.
 INNER = (
-    rb"fLaC\x00\x00\x00\x22|OggS\x00\x02.{20}\x01|(RIFF|RF64).{4}WAVE(fmt |ds64|JUNK)"
+    rb"fLaC\x00\x00\x00\x22|OggS\x00\x02.{20}\x01|(RIFF|RF64).{4}(WAVE(fmt |ds64|JUNK)|AVI LIST)"
     rb"|FORM.{4}AIF[FC]|caff\x00\x01\x00\x00desc|\.snd\x00{3}|riff\x2e\x91\xcf\x11\xa5\xd6"
     rb"|\x00{3}.ftyp[\w ]{4}|\x1a\x45\xdf\xa3.{4,40}(matroska|webm)"
-    rb"|\x30\x26\xb2\x75\x8e\x66\xcf\x11|#!AMR(-WB)?\n"
+    rb"|\x30\x26\xb2\x75\x8e\x66\xcf\x11|#!AMR(-WB)?\n|FLV\x01[\x01\x04\x05]\x00{3}\x09"
+    rb"|TTA1[\x01-\x03]\x00|wvpk.{4}[\x02-\x10]\x04|NIST_1A\n   1024\n|Creative Voice File\x1a"
+    rb"|\x00\x00\x01\xba[\x21\x44]|G.{187}G.{187}G.{187}G.{187}G"
 )
 
 
@@ -58,7 +61,7 @@ class Container(NamedTuple):
 def recognise(stream: BinaryIO) -> Container | None:
     """Tell a container by its first bytes, at the beginning or behind tags."""
     stream.seek(0)
-    start = _behind_tags(stream)
+    start = mpeg.behind_tags(stream, 0)
     stream.seek(start)
     head = stream.read(BEGIN)
     is_all = len(head) < BEGIN
@@ -80,21 +83,6 @@ def search(stream: BinaryIO) -> Container | None:
         return Container(demuxer, inner.start(), False) if demuxer else None
     found = mpeg.find(head)
     return Container(found[1], found[0], False) if found else None
-
-
-def _behind_tags(stream: BinaryIO) -> int:
-    """Find the byte behind ID3 tags, which may stand before any kind of audio."""
-    place = 0
-    while True:
-        stream.seek(place)
-        header = stream.read(ID3_HEADER)
-        if len(header) < ID3_HEADER or not header.startswith(b"ID3"):
-            return place
-        size = 0
-        for byte in header[6:]:
-            size = size << 7 | byte & 0x7F
-        footer = ID3_HEADER if header[5] & 0x10 else 0
-        place += ID3_HEADER + size + footer
 
 
 def _named(head: bytes, place: int, is_all: bool) -> str | None:

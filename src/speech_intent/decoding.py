@@ -30,10 +30,10 @@ from .errors import AudioError
 from .parts import Part
 
 SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".spx", ".mp3", ".mp2"}
-SUFFIXES |= {".aif", ".aiff", ".aifc", ".au", ".snd", ".w64", ".rf64", ".caf"}
+SUFFIXES |= {".aif", ".aiff", ".aifc", ".au", ".snd", ".w64", ".rf64", ".caf", ".voc"}
 SUFFIXES |= {".m4a", ".m4b", ".mp4", ".mov", ".aac", ".3gp", ".3g2", ".amr", ".awb"}
 SUFFIXES |= {".webm", ".mka", ".mkv", ".wma", ".asf", ".avi", ".wv", ".tta", ".ape"}
-LIBSNDFILE = {"wav", "flac", "aiff", "au", "w64", "caf", ""}  # besides Ogg and MP3
+LIBSNDFILE = {"wav", "flac", "aiff", "au", "w64", "caf", "nistsphere", ""}  # besides Ogg and MP3
 UNKNOWN = (
     "is damaged or is not audio (of no known format)",
     "use WAV, FLAC, OGG, MP3, M4A or WebM, or export it again",
@@ -152,14 +152,15 @@ def _plan_frames(part: Part, found: Container) -> _Plan:
     survey = mpeg.survey(part)
     if survey.is_free:
         return _Plan(True)  # FFmpeg does not read free format
-    is_told = survey.contents is not None or not found.is_whole
+    is_counted = survey.contents is not None and survey.contents.n_frames > 0
+    is_told = is_counted or not found.is_whole
     silence = 0.0 if is_told else survey.silence
     if survey.is_cut:
         return _Plan(False, silence, problems=(endings.CUT,))
     if survey.goes_on:
         return _Plan(False, silence, problems=(ffmpeg.DAMAGED,) if survey.has_gap else ())
     part.end_at(survey.end)
-    if survey.contents is None:
+    if survey.contents is None or not is_counted:
         return _Plan(False, silence)
     if survey.contents.n_frames != survey.n_frames:
         part.patch(survey.contents.place, survey.n_frames.to_bytes(4))

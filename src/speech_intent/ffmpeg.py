@@ -30,7 +30,7 @@ MOST_SAMPLES = 1 << 22  # of a frame, all channels; a damaged header may promise
 DECODERS = (
     r"aac(_latm)?|e?ac3|alac|amr[nw]b|ape|dca|evrc|flac|g72[26]|g723_1|g729|gsm(_ms)?|ilbc"
     r"|mp[123](float)?|nellymoser|opus|qcelp|speex|truehd|tta|vorbis|wavpack"
-    r"|adpcm_(ima_qt|ima_wav|ms|swf|yamaha)|pcm_\w+|wma(v1|v2|pro|voice|lossless)"
+    r"|adpcm_(ima_qt|ima_wav|ms|swf|yamaha)|pcm_(?!s64)\w+|wma(v1|v2|pro|voice|lossless)"
 )
 OPTIONS = {
     "protocol_whitelist": "",

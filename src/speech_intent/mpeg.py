@@ -28,9 +28,13 @@ SHIFTS = {0b11: 0, 0b10: 1, 0b00: 2}  # MPEG-1, 2 and 2.5: each has half the rat
 HEADER = 7  # bytes, of AAC; MP3 has 4
 BUFFER = 1 << 16  # bytes that are read at a time
 CHAIN = 3  # frames that follow each other are no accident
+VBRI_PLACE = 36  # byte of a frame where such a table of contents begins
 SMALLEST = 24  # bytes, of a frame with anything in it
 FREE_BYTES = 8_192  # in which headers of free format are looked for
 SYNC = rb"\xff(?=[\xe2-\xff])"
+TAGS = (b"ID3", b"TAG", b"APETAGEX")
+ID3_HEADER = 10  # bytes
+MOST_JOINED = 1_000  # files in one: an hour of a stream
 
 
 class Frame(NamedTuple):
@@ -45,15 +49,14 @@ class Frame(NamedTuple):
 class Contents(NamedTuple):
     """What the first frame says of those that follow."""
 
-    n_frames: int
+    n_frames: int  # 0 where it is not said
     place: int  # byte where that stands, in four bytes
     n_bytes: int  # from the first frame on; 0 where it is not said
 
     def promises_more(self, n_frames: int, n_bytes: int) -> bool:
-        """Tell whether there was more; the bytes are right where the frames are a lie."""
-        if self.n_bytes:
-            return self.n_bytes > n_bytes
-        return self.n_frames > n_frames
+        """Tell whether there was more by all that is said; one of the two may be a lie."""
+        is_longer = not self.n_bytes or self.n_bytes > n_bytes
+        return is_longer and (not self.n_frames or self.n_frames > n_frames)
 
 
 class Survey(NamedTuple):
@@ -95,7 +98,8 @@ def _mp3(header: bytes) -> Frame | None:
     rate = header[2] >> 2 & 3
     if shift is None or layer == 4 or bitrate == 15 or rate == 3 or header[3] & 3 == 2:
         return None
-    kind = bytes([header[1] & 0xFE, header[2] & 0x0C])
+    is_mono = header[3] >= 0xC0
+    kind = bytes([header[1] & 0xFE, header[2] & 0x0C, is_mono])
     hertz = RATES[rate] >> shift
     silence = 1_105 / hertz if layer == 3 else 0.0
     if bitrate == 0:
@@ -179,33 +183,58 @@ def survey(stream: Part) -> Survey:
     buffered = io.BufferedReader(stream, BUFFER)
     ends = [place + header.n_bytes for place, header in _hop(buffered, 0)]
     end = max(ends, default=0)
-    buffered.seek(end)
+    last = place = end
+    for _ in range(MOST_JOINED):
+        behind = behind_tags(buffered, place)
+        if behind == place:
+            break
+        stream.blank(place, behind)
+        place = max((at + header.n_bytes for at, header in _hop(buffered, behind)), default=behind)
+        last = place if place > behind else last
+    buffered.seek(place)
     rest = buffered.read(BUFFER)
     buffered.detach()
     following = find(rest)
+    if last and following is None and not rest.startswith(TAGS):
+        stream.end_at(last)
     contents = _contents(begin)
     n_frames = len(ends) - (end > size) - (contents is not None)
     return Survey(
         n_frames=n_frames,
         contents=contents,
         end=min(end, size),
-        is_cut=end > size or bool(contents and contents.promises_more(n_frames, size)),
-        goes_on=following is not None,
-        has_gap=bool(following and following[0]) and not rest.startswith(b"ID3"),
+        is_cut=last > size or bool(contents and contents.promises_more(n_frames, size)),
+        goes_on=last > end or following is not None,
+        has_gap=bool(following and following[0]) and not rest.startswith(TAGS),
         is_free=not first.n_bytes,
         silence=first.silence,
     )
 
 
+def behind_tags(stream: BinaryIO, place: int) -> int:
+    """Find the byte behind ID3 tags, which may stand before any kind of audio."""
+    while True:
+        stream.seek(place)
+        header = stream.read(ID3_HEADER)
+        if len(header) < ID3_HEADER or not header.startswith(b"ID3"):
+            return place
+        size = 0
+        for byte in header[6:]:
+            size = size << 7 | byte & 0x7F
+        footer = ID3_HEADER if header[5] & 0x10 else 0
+        place += ID3_HEADER + size + footer
+
+
 def _contents(first: bytes) -> Contents | None:
     """Read the table of contents that encoders put into the first frame of an MP3."""
+    if first[VBRI_PLACE:].startswith(b"VBRI"):
+        return Contents(0, 0, int.from_bytes(first[VBRI_PLACE + 10 : VBRI_PLACE + 14]))
     found = re.search(rb"Xing|Info", first[:64])
     if found is None:
         return None
-    at = found.start()
-    flags = int.from_bytes(first[at + 4 : at + 8])
-    if not flags & 1:
-        return None
-    n_frames = int.from_bytes(first[at + 8 : at + 12])
-    n_bytes = int.from_bytes(first[at + 12 : at + 16]) if flags & 2 else 0
-    return Contents(n_frames, at + 8, n_bytes)
+    place = found.start() + 8
+    flags = int.from_bytes(first[place - 4 : place])
+    n_frames = int.from_bytes(first[place : place + 4]) if flags & 1 else 0
+    at = place + 4 * (flags & 1)
+    n_bytes = int.from_bytes(first[at : at + 4]) if flags & 2 else 0
+    return Contents(n_frames, place, n_bytes) if n_frames or n_bytes else None

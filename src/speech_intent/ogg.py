@@ -74,8 +74,11 @@ def contents(stream: Part) -> Contents:
     if len(firsts) != 1 or not firsts[0].startswith(CODECS):
         return Contents(False, 0.0)
     rate = OPUS_RATE
+    unheard = int.from_bytes(firsts[0][10:12], "little")  # samples an encoder puts before the first
     if firsts[0].startswith(VORBIS):
         rate = int.from_bytes(firsts[0][12:16], "little") or OPUS_RATE
+        unheard = 0
     first = min(granules, default=0)
-    before = first if first > LONGEST_PAGE * rate else 0  # of a broadcast that was joined late
-    return Contents(is_last, (max(granules, default=0) - before) / rate)
+    before = first if first > LONGEST_PAGE * rate else unheard  # the former: it was joined late
+    seconds = max(0, max(granules, default=0) - before) / rate
+    return Contents(is_last, seconds)

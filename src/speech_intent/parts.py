@@ -14,6 +14,7 @@ class Part(io.RawIOBase):
         self.stream = stream
         self.start = start
         self.patches: dict[int, int] = {}  # place -> byte that is read there
+        self.blanks: list[range] = []  # where zeros are read
         self.failure: OSError | None = None
         self.size = stream.seek(0, io.SEEK_END) - start
         self.seek(0)
@@ -21,6 +22,10 @@ class Part(io.RawIOBase):
     def patch(self, place: int, data: bytes) -> None:
         """Have other bytes read at a place."""
         self.patches.update(enumerate(data, place))
+
+    def blank(self, start: int, end: int) -> None:
+        """Have zeros read from one place to another."""
+        self.blanks.append(range(start, end))
 
     def end_at(self, size: int) -> None:
         """Leave out what lies behind a number of bytes."""
@@ -56,6 +61,11 @@ class Part(io.RawIOBase):
             return 0
         n_bytes = len(data)
         buffer[:n_bytes] = data
+        for blank in self.blanks:
+            first = max(blank.start, place) - place
+            last = min(blank.stop, place + n_bytes) - place
+            if first < last:
+                buffer[first:last] = bytes(last - first)
         for at, byte in self.patches.items():
             if place <= at < place + n_bytes:
                 buffer[at - place : at - place + 1] = bytes([byte])
