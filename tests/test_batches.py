@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import soundfile
 import torch
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForAudioClassification
 
@@ -100,3 +101,16 @@ def test_a_batch_has_inputs_and_labels(make_collator, ramp_row):
     batch = make_collator(True)([ramp_row, {**ramp_row, "label": 0}])
     assert batch["labels"].tolist() == [2, 0]
     assert batch["input_values"].shape == (2, 3 * RATE)
+
+
+def test_what_is_odd_about_a_clip_is_not_told_again_in_each_epoch(
+    make_collator, tmp_path, tone, caplog
+):
+    """Whoever has read the data has told of it."""
+    cut = tmp_path / "cut.wav"
+    soundfile.write(cut, tone(440), RATE)
+    cut.write_bytes(cut.read_bytes()[:-1000])
+    row = {"audio": {"bytes": None, "path": str(cut)}, "label": 0, "seconds": 0.36}
+    batch = make_collator(training=True)([row])
+    assert batch["input_values"].shape == (1, 6400 - 500)
+    assert caplog.messages == []

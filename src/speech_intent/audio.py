@@ -12,7 +12,7 @@ from operator import attrgetter
 import numpy as np
 import soxr
 
-from .clips import AudioWarning, Block, Source, Warn, log_warning, name_of
+from .clips import AudioWarning, Block, Source, Warn, log_warning, name_of, say_nothing
 from .decoding import NO_SAMPLES, SUFFIXES, Header, header, native_blocks
 from .errors import AudioError
 
@@ -34,6 +34,7 @@ __all__ = [
     "header",
     "load",
     "log_warning",
+    "say_nothing",
     "name_of",
     "windows",
 ]

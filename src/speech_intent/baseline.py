@@ -46,7 +46,8 @@ def mfcc_statistics(waveform: np.ndarray) -> np.ndarray:
 def table_statistics(table: Iterable[dict[str, Any]]) -> np.ndarray:
     """Compute `mfcc_statistics` of every clip (`audio`) of a table: (n_clips, 480)."""
     bar = tqdm(table, desc="MFCC", unit="clip", disable=None, leave=False)
-    return np.stack([mfcc_statistics(audio.load(row["audio"], RATE)) for row in bar])
+    waveforms = (audio.load(row["audio"], RATE, warn=audio.say_nothing) for row in bar)
+    return np.stack([mfcc_statistics(waveform) for waveform in waveforms])
 
 
 def make_svm() -> Pipeline:

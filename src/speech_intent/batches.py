@@ -43,7 +43,8 @@ class Collator:
         """
         spare = max(0.0, row["seconds"] - self.max_seconds)
         start = float(torch.rand(())) * spare if self.training else 0.0
-        return audio.load(row["audio"], self.extractor.sampling_rate, start, self.max_seconds)
+        rate = self.extractor.sampling_rate
+        return audio.load(row["audio"], rate, start, self.max_seconds, audio.say_nothing)
 
     def waveforms(self, rows: list[dict]) -> list[np.ndarray]:
         """Read the clips of a batch: float32, (n_samples,) each.

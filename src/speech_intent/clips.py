@@ -58,6 +58,10 @@ class AudioWarning:
 Warn = Callable[[AudioWarning], Any]
 
 
+def say_nothing(warning: AudioWarning) -> None:
+    """Pass over what is odd about a clip, for callers whose user has been told of it before."""
+
+
 def log_warning(warning: AudioWarning) -> None:
     """Log what is odd about a clip, for callers who do not collect warnings."""
     logger.warning("warning: %s", warning)

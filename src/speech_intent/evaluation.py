@@ -234,7 +234,8 @@ def _spread(table: "Dataset", n: int) -> "Dataset":
 
 def _first_window(classifier: IntentClassifier, row: dict) -> np.ndarray:
     rate = classifier.extractor.sampling_rate
-    return audio.load(row["audio"], rate, max_seconds=classifier.max_seconds)
+    seconds = classifier.max_seconds
+    return audio.load(row["audio"], rate, max_seconds=seconds, warn=audio.say_nothing)
 
 
 def headline(result: dict[str, Any]) -> str:

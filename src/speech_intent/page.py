@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from .audio import AudioWarning
+from .audio import say_nothing
 from .errors import AudioError, ModelError, UserError
 from .names import escape_markdown, one_line
 from .paths import BUNDLED, ROOT
@@ -39,7 +39,7 @@ def answer(classifier: IntentClassifier, clip: str | None) -> Answer:
         return Answer("")
     name = Path(clip).name  # the server's folders are nobody's business
     try:
-        measured = measure(clip, warn=_leave_to_prediction)
+        measured = measure(clip, warn=say_nothing)  # the prediction carries the same
         start = time.perf_counter()
         prediction = classifier.predict(clip)
         milliseconds = 1000 * (time.perf_counter() - start)
@@ -210,10 +210,6 @@ def training_phrasings() -> dict[str, list[str]]:
 def _bundled_rows(table: str) -> list[dict[str, str]]:
     with (BUNDLED / table).open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
-
-
-def _leave_to_prediction(warning: AudioWarning) -> None:
-    """Say nothing, where a prediction of the same clip carries the same warnings."""
 
 
 def _shown_name(model: str) -> str:
