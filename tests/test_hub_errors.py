@@ -19,6 +19,7 @@ from huggingface_hub.errors import (
 )
 
 from speech_intent.hub_errors import NOT_THERE, explain
+from speech_intent.hub_reach import NotTheHub
 
 
 def answered(status: int, kind: type = HfHubHTTPError, words: str = "words") -> HfHubHTTPError:
@@ -168,7 +169,11 @@ def test_an_upload_is_repeated_once_the_hub_answers(error):
 
 @pytest.mark.parametrize(
     "error",
-    [json.JSONDecodeError("Expecting value", "<html>", 0), httpx2.TooManyRedirects("round")],
+    [
+        json.JSONDecodeError("Expecting value", "<html>", 0),
+        httpx2.TooManyRedirects("round"),
+        NotTheHub("id"),
+    ],
 )
 def test_a_page_in_the_hubs_place_is_no_hub(error):
     cause = explain(error)

@@ -22,6 +22,14 @@ class Silent(BaseHTTPRequestHandler):
     do_POST = do_GET
 
 
+class Json(httpx2.Response):
+    """An answer of something else than the Hub."""
+
+    def __init__(self, content: object):
+        request = httpx2.Request("GET", hub_client.NOBODY)
+        super().__init__(200, json=content, request=request)
+
+
 @pytest.fixture
 def silent(monkeypatch):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Silent)
@@ -64,7 +72,23 @@ def test_requests_are_limited_once():
     assert get_session().event_hooks["request"].count(hub_reach._limit) == 1
 
 
+@pytest.mark.parametrize("answer", [[1, 2], {}])
+def test_json_of_something_else_is_no_answer_of_the_hub(monkeypatch, answer):
+    hub_client.visit(monkeypatch, hub_client.NOBODY)
+    monkeypatch.setattr("httpx2.Client.get", lambda *_, **__: Json(answer))
+    with pytest.raises(hub_reach.NotTheHub):
+        hub_reach.remote_files("user/name", "model")
+
+
 def test_an_endpoint_that_cannot_be_is_named_before_it_is_used(monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://[::1")
     with pytest.raises(UserError, match="HF_ENDPOINT: is 'http://"):
         hub_reach.remote_files("user/name", "model")
+
+
+def test_nothing_else_is_asked_of_the_hub(monkeypatch):
+    monkeypatch.delenv("HF_HUB_DISABLE_TELEMETRY", raising=False)
+    program = "import speech_intent, huggingface_hub.constants as hub; "
+    program += "assert hub.HF_HUB_DISABLE_TELEMETRY"
+    result = hub_client.run_as_user("-c", program)
+    assert result.returncode == 0, result.stderr

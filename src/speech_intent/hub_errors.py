@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from .hub_reach import NotTheHub
 from .names import first_line
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -150,7 +151,7 @@ def _of_the_network(error: BaseException) -> Cause | None:
         return Cause(problem, "unset HF_HUB_OFFLINE, or name a local model or folder", True)
     if isinstance(error, UnicodeEncodeError | httpx2.LocalProtocolError):  # of the header
         return Cause("the token has characters that no token has", _new_token(), is_refusal=True)
-    if isinstance(error, json.JSONDecodeError | httpx2.TooManyRedirects):
+    if isinstance(error, json.JSONDecodeError | httpx2.TooManyRedirects | NotTheHub):
         problem = "the Hub cannot be reached: something else answers in its place"
         return Cause(problem, "log in to the network, or check HTTPS_PROXY and HF_ENDPOINT", True)
     if isinstance(error, ssl.SSLError):

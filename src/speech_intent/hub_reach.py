@@ -13,6 +13,10 @@ SILENT_SECONDS = 10.0  # of a request that reads, without a byte
 WRITING_SECONDS = 60.0  # of one that writes: the Hub may have much to check
 
 
+class NotTheHub(Exception):
+    """What answers in the Hub's place, and as it never would."""
+
+
 def remote_files(repo: str, kind: Kind) -> set[str]:
     """List a Hub repository's files; give up after `REACH_SECONDS`, whatever the network does.
 
@@ -30,6 +34,8 @@ def remote_files(repo: str, kind: Kind) -> set[str]:
         try:
             info = HfApi().repo_info(repo, repo_type=kind, timeout=REACH_SECONDS)
             files.append({file.rfilename for file in info.siblings or []})
+        except (KeyError, TypeError) as error:  # it is JSON, and not what it should be
+            errors.append(NotTheHub(str(error)))
         except Exception as error:
             errors.append(error)
 
