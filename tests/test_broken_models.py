@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import safetensors.torch
+import torch
 from conftest import RATE, TONES
 
 from speech_intent import IntentClassifier
@@ -83,7 +84,7 @@ class Opens:
 
 NAMES = dict(enumerate(TONES))
 DEEP = b"[" * 100_000
-NUMBERS = [-1, 0, float("nan"), float("inf"), 1e-9, "4", [], {}, True, "NaN"]
+NUMBERS = [-1, 0, 10**400, float("nan"), float("inf"), 1e-9, "4", [], {}, True, "NaN"]
 LABELS: list[object] = [
     {},
     [],
@@ -121,7 +122,7 @@ CONFIGS: dict[str, Damage] = {
     **{f"max_seconds {value!r}": config(max_seconds=value) for value in NUMBERS},
     **{
         f"threshold {value!r}": config(rejection_threshold=value)
-        for value in (*NUMBERS[2:4], -0.1, 1.5, "0.5", True, [])
+        for value in (*NUMBERS[2:5], -0.1, 1.5, "0.5", True, [])
     },
     **{
         f"temperature {value!r}": config(calibration_temperature=value)
@@ -134,6 +135,7 @@ CONFIGS: dict[str, Damage] = {
     "own code": config(auto_map={"AutoModelForAudioClassification": "code.Model"}),
     "own config": config(auto_map={"AutoConfig": "code.Config"}),
     "auto_map a list": config(auto_map=["code.Model"]),
+    "clips filled up to a day": extractor(chunk_length=60_000),
     "own extractor": extractor(auto_map={"AutoFeatureExtractor": "code.Extractor"}),
     **{
         f"rate {value!r}": extractor(sampling_rate=value)
@@ -190,6 +192,12 @@ TORCH: dict[str, Damage] = {
     ),
     "no projector": weights(
         lambda tensors: {key: w for key, w in tensors.items() if "projector" not in key}
+    ),
+    "8 bits without a scale": weights(
+        lambda tensors: {key: w.to(torch.int8) for key, w in tensors.items()}
+    ),
+    "a truth value for each weight": weights(
+        lambda tensors: {key: w.bool() for key, w in tensors.items()}
     ),
     "one layer less": weights(
         lambda tensors: {key: w for key, w in tensors.items() if "layers.1." not in key}

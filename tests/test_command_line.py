@@ -83,3 +83,9 @@ def test_a_mistake_of_ours_keeps_its_traceback(error):
 
     with pytest.raises(type(error), match="ours"):
         exit_status(work)
+
+
+def test_an_endpoint_that_cannot_be_is_named_before_anything_is_done(monkeypatch, capsys):
+    monkeypatch.setenv("HF_ENDPOINT", "foo")
+    assert exit_status(lambda: pytest.fail("was done")) == 1
+    assert capsys.readouterr().err.startswith("error: HF_ENDPOINT: is 'foo', which is no address")

@@ -85,3 +85,8 @@ def test_an_error_survives_the_way_between_processes(error, copied):
     assert type(other) is type(error)
     assert vars(other) == vars(error)
     assert str(other) == str(error)
+
+
+def test_what_others_have_said_is_printed_without_control_characters():
+    error = UserError("model", "the Hub refuses this (400: \x1b[31mred\nline)", "see there")
+    assert str(error) == r"model: the Hub refuses this (400: \x1b[31mred\nline); see there"

@@ -221,7 +221,7 @@ def test_a_dataset_out_of_reach_says_what_to_do(hub, monkeypatch, tmp_path):
     with pytest.raises(DataError) as error:
         data.load_data(RECIPES["minds14"])
     (problem,) = error.value.problems
-    assert problem.startswith("the Hub cannot be reached (")
+    assert problem.startswith("the Hub cannot be reached: HF_HUB_OFFLINE forbids it")
     assert "put its clips into a folder with a metadata.csv" in problem
 
 

@@ -1,6 +1,7 @@
 """Errors as huggingface_hub, datasets and httpx raise them, and what is said of them."""
 
 import errno
+import json
 import socket
 import ssl
 
@@ -18,6 +19,7 @@ from huggingface_hub.errors import (
 )
 
 from speech_intent.hub_errors import NOT_THERE, explain
+from speech_intent.hub_reach import NotTheHub
 
 
 def answered(status: int, kind: type = HfHubHTTPError, words: str = "words") -> HfHubHTTPError:
@@ -163,3 +165,30 @@ def test_an_upload_fails_for_other_reasons(error, problem):
 @pytest.mark.parametrize("error", [answered(502), TimeoutError(), httpx2.ConnectError("x")])
 def test_an_upload_is_repeated_once_the_hub_answers(error):
     assert explain(error, writing=True).remedy == "run it again once the Hub answers"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        json.JSONDecodeError("Expecting value", "<html>", 0),
+        httpx2.TooManyRedirects("round"),
+        NotTheHub("id"),
+    ],
+)
+def test_a_page_in_the_hubs_place_is_no_hub(error):
+    cause = explain(error)
+    assert cause.problem == f"{UNREACHED}: something else answers in its place"
+    assert cause.is_out_of_reach
+
+
+@pytest.mark.parametrize("error", [ImportError("no socksio"), httpx2.InvalidURL("no socksio")])
+def test_a_proxy_that_cannot_be_used_is_named(error):
+    cause = explain(error)
+    assert cause.problem == f"{UNREACHED}: the proxy cannot be used (no socksio)"
+    assert cause.is_out_of_reach
+
+
+def test_a_proxy_of_no_kind_is_named(monkeypatch):
+    monkeypatch.setenv("https_proxy", "foo://x")
+    cause = explain(ValueError("Unknown scheme"))
+    assert cause.problem == f"{UNREACHED}: the proxy cannot be used (foo://x)"

@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 import transformers
 
-from speech_intent import IntentClassifier, hub_models, model, train
+from speech_intent import IntentClassifier, hub_models, hub_reach, model, train
 from speech_intent.errors import HubUnreachable, ModelError
 
 ID = "someone/some-model"
@@ -300,8 +300,8 @@ def test_a_hub_that_refuses_connections_is_out_of_reach(monkeypatch):
 
 
 def test_a_hub_that_never_answers_is_given_up(black_hole, monkeypatch):
-    assert hub_models.REACH_SECONDS < 9  # of the ten that a user waits
-    monkeypatch.setattr(hub_models, "REACH_SECONDS", 0.5)
+    assert hub_reach.REACH_SECONDS < 9  # of the ten that a user waits
+    monkeypatch.setattr(hub_reach, "REACH_SECONDS", 0.5)
     began = time.monotonic()
     assert refusal(ID, HubUnreachable).startswith(NO_ANSWER)
     assert time.monotonic() - began < 3
@@ -310,7 +310,7 @@ def test_a_hub_that_never_answers_is_given_up(black_hole, monkeypatch):
 def test_a_name_server_that_never_answers_is_given_up(monkeypatch):
     never = threading.Event()
     hub_client.visit(monkeypatch, hub_client.NOBODY)
-    monkeypatch.setattr(hub_models, "REACH_SECONDS", 0.2)
+    monkeypatch.setattr(hub_reach, "REACH_SECONDS", 0.2)
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda *_, **__: never.wait(10))
     began = time.monotonic()
     reason = refusal(ID, HubUnreachable)
@@ -320,7 +320,7 @@ def test_a_name_server_that_never_answers_is_given_up(monkeypatch):
 
 
 def test_a_hub_that_never_answers_lets_a_cached_model_answer(black_hole, cached, monkeypatch):
-    monkeypatch.setattr(hub_models, "REACH_SECONDS", 0.5)
+    monkeypatch.setattr(hub_reach, "REACH_SECONDS", 0.5)
     assert hub_models.model_folder(ID) == cached
 
 

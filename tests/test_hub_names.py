@@ -139,3 +139,21 @@ def test_a_name_that_the_hub_would_not_take_is_refused(name):
 def test_other_names_that_the_hub_would_not_take(name):
     with pytest.raises(UserError, match="is no name that the Hub takes"):
         hub_names.new_name(name, "dataset")
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["foo", "http://", "ftp://a.b", "http://[::1", "http://a:99999", "http://a:x", "a.b:80", "-"],
+)
+def test_an_endpoint_that_is_no_address_is_named(monkeypatch, endpoint):
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    with pytest.raises(UserError) as error:
+        hub_names.check_endpoint()
+    assert error.value.name == "HF_ENDPOINT"
+    assert error.value.problem == f"is {endpoint!r}, which is no address of a Hub"
+
+
+@pytest.mark.parametrize("endpoint", ["", "https://hf-mirror.com", "http://127.0.0.1:8080/"])
+def test_an_endpoint_that_is_an_address_is_taken(monkeypatch, endpoint):
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    hub_names.check_endpoint()

@@ -4,6 +4,7 @@ Nothing is transcribed in between.
 """
 
 import importlib
+import os
 from typing import Any
 
 from .registration import register
@@ -21,6 +22,10 @@ _MODULES = {
 
 
 register()
+
+# Read when huggingface_hub is imported. Otherwise it asks the Hub which programs might be using it
+# before it asks for anything else, and believes for a day whatever answered.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 
 def __getattr__(name: str) -> Any:

@@ -30,6 +30,7 @@ TRAINED_ANEW = "masked_spec_embed"  # stands for what is masked, in training onl
 AGAIN = "train or download it again"
 OTHER_FAMILY = "choose a model of another family, such as wav2vec2 or whisper"
 LONGEST_REASON = 200  # characters
+SCALED = ("I8", "U8", "BOOL", "F8_E4M3", "F8_E5M2")  # which transformers would take as they are
 LARGEST_HEADER = 100_000_000  # bytes, of a safetensors file
 
 
@@ -146,15 +147,15 @@ def _check_weights(file: Path) -> None:
     try:
         problem = disguise(file)
         if problem is None and file.suffix == ".safetensors":
-            problem = _cut_short(file)
+            problem = _faulty(file)
     except OSError as error:
         raise ModelError(file, f"cannot be read ({error.strerror})", REMEDY) from error
     if problem is not None:
         raise ModelError(file, problem, "download or copy it again")
 
 
-def _cut_short(file: Path) -> str | None:
-    """Say whether a safetensors file is as long as its header says: 8 bytes tell the header's."""
+def _faulty(file: Path) -> str | None:
+    """Say what its header tells of a faulty safetensors file; its first 8 bytes say how long."""
     size = file.stat().st_size
     with file.open("rb") as stream:
         n_header = int.from_bytes(stream.read(8), "little")
@@ -162,10 +163,14 @@ def _cut_short(file: Path) -> str | None:
             return "is no safetensors file, or only its beginning"
         try:
             header = json.loads(stream.read(n_header))
-            ends = [entry["data_offsets"][1] for key, entry in header.items() if key[:2] != "__"]
+            tensors = {key: entry for key, entry in header.items() if key[:2] != "__"}
+            ends = [entry["data_offsets"][1] for entry in tensors.values()]
+            scaled = [key for key, entry in tensors.items() if entry["dtype"] in SCALED]
             wanted = 8 + n_header + max(ends, default=0)
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
             return "is no safetensors file"
     if size < wanted:
         return f"was cut short: {size:,} of {wanted:,} bytes are there"
+    if scaled:
+        return f"holds numbers of 8 bits without their scale, such as {scaled[0]}"
     return None

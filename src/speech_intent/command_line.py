@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .errors import UserError
+from .hub_names import check_endpoint
 from .recipes import RECIPES
 
 # Fields of a Recipe.
@@ -48,6 +49,7 @@ def data_options(args: argparse.Namespace) -> dict[str, Any]:
 def exit_status(work: Callable[[], None]) -> int:
     """Do a command's work; return 0, or 1 after a line about what its user can put right."""
     try:
+        check_endpoint()
         work()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -28,7 +28,7 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         """Say it in one line."""
-        return f"{printable(self.name)}: {self.reason}"
+        return printable(f"{self.name}: {self.reason}")
 
 
 class AudioError(UserError):

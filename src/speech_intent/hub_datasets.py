@@ -1,6 +1,5 @@
 """A dataset on the Hub becomes a table of clips. Their audio stays encoded until it is needed."""
 
-import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,8 +7,9 @@ import pandas as pd
 
 from . import hub_errors
 from .columns import find_column, intent_names, speaker_names, transcript_names
-from .errors import DataError
+from .errors import DataError, UserError
 from .hub_names import repository
+from .hub_reach import remote_files
 from .names import first_line, stripped
 from .recipes import Recipe
 from .tables import Listing, name_intents, split_name, table_problems, warn_of_speakers
@@ -28,13 +28,27 @@ def as_folder(repo: str) -> Path | None:
 
     `publish --dataset` leaves such datasets. `repo` is its id, or its address in a browser.
     """
-    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub import snapshot_download
 
     repo = repository(repo, "dataset")
-    with contextlib.suppress(Exception):  # `read_hub` comes next, and says what is wrong
-        if "metadata.csv" in HfApi().list_repo_files(repo, repo_type="dataset"):
+    try:
+        if "metadata.csv" in remote_files(repo, "dataset"):
             return Path(snapshot_download(repo, repo_type="dataset"))
+    except UserError:
+        raise
+    except Exception as error:
+        cause = hub_errors.explain(error)
+        if not cause.is_refusal and not _is_cached(repo):  # else `read_hub` sees to it
+            problem = f"{cause.problem}; {cause.remedy}; {OTHERWISE}"
+            raise DataError(repo, [problem]) from error
     return None
+
+
+def _is_cached(repo: str) -> bool:
+    """Whether datasets keeps a copy, which it loads when the Hub gives no answer."""
+    from datasets import config
+
+    return (Path(config.HF_DATASETS_CACHE) / repo.replace("/", "___")).is_dir()
 
 
 def read_hub(repo: str, recipe: Recipe) -> Listing:

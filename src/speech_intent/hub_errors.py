@@ -8,10 +8,12 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from .hub_reach import NotTheHub
 from .names import first_line
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ELOOP, errno.EIO)
+PROXY_KINDS = ("http", "https", "socks5", "socks5h")
 LOG_IN = "check the spelling, or log in with `hf auth login`"
 LATER = "try again later, or name a local model or folder"
 ONCE_MORE = "run it again once the Hub answers"
@@ -123,8 +125,21 @@ def _new_token() -> str:
     return "log in again with `hf auth login`"
 
 
+def _bad_proxy() -> str | None:
+    """Give the address of a proxy of no kind that there is; None without one."""
+    from urllib.request import getproxies
+
+    for kind in ("https", "http", "all"):
+        address = getproxies().get(kind, "")
+        scheme, separator, _ = address.partition("://")
+        if separator and scheme not in PROXY_KINDS:
+            return address
+    return None
+
+
 def _of_the_network(error: BaseException) -> Cause | None:
     """Explain an error before there was an answer; None for one of another kind."""
+    import json
     import socket  # late, as all of these are: a start without an error does without
     import ssl
 
@@ -136,10 +151,17 @@ def _of_the_network(error: BaseException) -> Cause | None:
         return Cause(problem, "unset HF_HUB_OFFLINE, or name a local model or folder", True)
     if isinstance(error, UnicodeEncodeError | httpx2.LocalProtocolError):  # of the header
         return Cause("the token has characters that no token has", _new_token(), is_refusal=True)
+    if isinstance(error, json.JSONDecodeError | httpx2.TooManyRedirects | NotTheHub):
+        problem = "the Hub cannot be reached: something else answers in its place"
+        return Cause(problem, "log in to the network, or check HTTPS_PROXY and HF_ENDPOINT", True)
     if isinstance(error, ssl.SSLError):
         problem = "the Hub cannot be reached: its certificate is not trusted"
         remedy = "set the clock, or name your network's certificate by SSL_CERT_FILE"
         return Cause(problem, remedy, True)
+    if isinstance(error, ImportError | httpx2.InvalidURL) or _bad_proxy() is not None:
+        proxy = _bad_proxy() or first_line(error)
+        problem = f"the Hub cannot be reached: the proxy cannot be used ({proxy})"
+        return Cause(problem, "write http://HOST:PORT into HTTPS_PROXY, or unset it", True)
     if isinstance(error, httpx2.ProxyError):
         problem = f"the Hub cannot be reached: the proxy refuses ({first_line(error)})"
         return Cause(problem, "check HTTPS_PROXY, with its name and password", True)

@@ -2,15 +2,13 @@
 
 import logging
 import os
-import threading
 from pathlib import Path
 
 from . import hub_errors, hub_names
 from .errors import HubUnreachable, ModelError
+from .hub_reach import remote_files
 from .model_config import RECORD
 from .model_files import CLIPS, INT8, ONNX, WEIGHTS, Engine, missing_files, onnx_file
-
-REACH_SECONDS = 8.0  # to find out whether the Hub answers
 
 logger = logging.getLogger("speech_intent")
 
@@ -49,11 +47,12 @@ def _snapshot(name: str, repo: str, engine: Engine) -> Path:
 
     `name` is what its user calls it.
     """
+    hub_names.check_endpoint()
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
     try:
-        patterns = ["*.json", CLIPS, _weights_pattern(_remote_files(repo), engine)]
+        patterns = ["*.json", CLIPS, _weights_pattern(remote_files(repo, "model"), engine)]
         return Path(snapshot_download(repo, allow_patterns=patterns))
     except HFValidationError as error:
         problem = "is neither a folder nor a Hub id"
@@ -87,31 +86,6 @@ def _cached(model: str, engine: Engine) -> Path | None:
         return None if missing_files(path, engine) else path
     except (LocalEntryNotFoundError, OSError):  # OSError: a cache that cannot be read
         return None
-
-
-def _remote_files(model: str) -> set[str]:
-    """List a Hub repository's files; give up after `REACH_SECONDS`, whatever the network does."""
-    from huggingface_hub import HfApi
-
-    files: list[set[str]] = []
-    errors: list[Exception] = []
-
-    def ask() -> None:
-        try:
-            info = HfApi().model_info(model, timeout=REACH_SECONDS)
-            files.append({file.rfilename for file in info.siblings})
-        except Exception as error:
-            errors.append(error)
-
-    # A thread, since name resolution has no timeout of its own.
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(REACH_SECONDS)
-    if errors:
-        raise errors[0]
-    if not files:
-        raise TimeoutError(f"no answer within {REACH_SECONDS:.0f} s")
-    return files[0]
 
 
 def quiet_transformers() -> None:

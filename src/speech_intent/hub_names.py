@@ -14,6 +14,24 @@ ADDRESS = re.compile(r"(https?://|hf://|(huggingface\.co|hf\.co)/)", re.IGNORECA
 PUBLIC_HOSTS = ("huggingface.co", "hf.co")
 
 
+def check_endpoint() -> None:
+    """Raise `UserError` for an HF_ENDPOINT with which huggingface_hub cannot be imported or used.
+
+    To be called before it is imported.
+    """
+    endpoint = os.environ.get("HF_ENDPOINT")
+    if not endpoint:
+        return
+    try:
+        place = urlsplit(endpoint)
+        is_address = bool(place.scheme in ("http", "https") and place.hostname) and place.port != 0
+    except ValueError:  # a port that is no number, half of a bracket
+        is_address = False
+    if not is_address:
+        problem = f"is {endpoint!r}, which is no address of a Hub"
+        raise UserError("HF_ENDPOINT", problem, "unset it, or write https://HOST")
+
+
 def is_hub_id(name: str) -> bool:
     """Whether this names a repository on the Hub: NAMESPACE/NAME or an address, and no file."""
     is_name = HUB_ID.fullmatch(name) is not None or is_address(name)
@@ -32,6 +50,7 @@ def repository(name: str, kind: Kind) -> str:
     """
     if not is_address(name):
         return name
+    check_endpoint()
     from huggingface_hub import constants
     from huggingface_hub.utils import parse_hf_uri
 

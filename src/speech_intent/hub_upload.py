@@ -6,7 +6,7 @@ from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, HfApi, get_token
 
-from . import audio, cards, folders, hub_errors, hub_models
+from . import audio, cards, folders, hub_errors, hub_models, hub_reach
 from .errors import AudioError, DataError, ModelError, UserError
 from .hub_names import Kind
 from .model_config import (
@@ -149,6 +149,7 @@ def upload(
     api = HfApi()
     operations = [CommitOperationAdd(path, _content(source)) for path, source in files.items()]
     try:
+        _check_reach(name, kind)
         address = api.create_repo(name, repo_type=kind, private=private, exist_ok=True)
         api.create_commit(
             name, operations, repo_type=kind, commit_message="Publish with speech_intent"
@@ -157,6 +158,15 @@ def upload(
         cause = hub_errors.explain(error, writing=True)
         raise UserError(name, cause.problem, cause.remedy) from error
     return str(address)
+
+
+def _check_reach(name: str, kind: Kind) -> None:
+    """Raise an error at once if no Hub answers; whether the repository is there is no matter."""
+    try:
+        hub_reach.remote_files(name, kind)
+    except Exception as error:
+        if hub_errors.explain(error).is_out_of_reach:
+            raise
 
 
 def _content(source: Path | bytes) -> Path | io.BytesIO:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,8 @@ class Fields:
         """Give a finite number within bounds."""
         value: Any = self.values.get(name)
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if is_number and low <= value <= high and abs(value) < math.inf:
+        # JSON has whole numbers beyond any float.
+        if is_number and low <= value <= high and abs(value) <= sys.float_info.max:
             return value
         bounds = " or more" if high == math.inf else f" to {high:g}"
         wanted = "a number" if low == -math.inf else f"a number, {low:g}{bounds}"

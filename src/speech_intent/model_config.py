@@ -25,6 +25,7 @@ HEX_DIGITS = set("0123456789abcdef")
 MOST_LABELS = 100_000
 LONGEST_NUMBER = 20  # digits
 MOST_LAYERS = 1_000  # building more takes minutes, before the weights say otherwise
+LONGEST_CHUNK = 600  # seconds that each clip is filled up to; Whisper's are 30
 RATES = (1_000, 384_000)  # Hz
 
 
@@ -164,7 +165,9 @@ def read_extractor(folder: Path, takes_mels: bool) -> ExtractorConfig:
     kind = fields.values.get("feature_extractor_type")
     if not takes_mels and kind not in (None, WAVEFORM_EXTRACTOR):
         raise fields.fault("feature_extractor_type", WAVEFORM_EXTRACTOR)
-    for name in ("chunk_length", "feature_size", "hop_length", "n_fft"):
+    if fields.says("chunk_length"):
+        fields.whole("chunk_length", 1, LONGEST_CHUNK)
+    for name in ("feature_size", "hop_length", "n_fft"):
         if fields.says(name):
             fields.whole(name, 1, 2**16)
     known: dict[str, Any] = {}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from . import audio, features, hub_models
+from . import audio, features, hub_models, hub_names
 from .errors import ModelError
 from .model_config import ModelConfig
 from .model_files import Engine, onnx_file
@@ -95,6 +95,7 @@ class IntentClassifier:
         folder = hub_models.model_folder(model, engine)
         if engine != "torch" and onnx_file(folder) is not None:
             return cls(OnnxModel(folder, parallel), str(model))
+        hub_names.check_endpoint()
         from .torch_model import TorchModel  # late, since an exported model needs no torch
 
         return cls(TorchModel.load(folder, str(model)), str(model))
