@@ -186,3 +186,12 @@ def test_a_table_without_rows(lines, problem):
     rows = read(*lines)
     assert rows.problems == (problem,)
     assert rows.table.empty
+
+
+@pytest.mark.parametrize("title", ["Table 1", '"file_name" "intent"'])
+def test_a_header_of_one_column_is_no_header(title):
+    rows = read(title, "file_name,intent", "a.wav,on")
+    assert rows.table.empty
+    (problem,) = rows.problems
+    assert problem.startswith("has one column only (")
+    assert problem.endswith("); its first line must name all of them")

@@ -124,6 +124,8 @@ def _header_problem(columns: list[str]) -> str | None:
     twice = [column for column in dict.fromkeys(named) if named.count(column) > 1]
     if twice:
         return f"has several columns called {', '.join(twice)}; name each of them differently"
+    if len(named) == 1:  # a title, or separators that are blanks
+        return f"has one column only ({named[0]}); its first line must name all of them"
     return None
 
 

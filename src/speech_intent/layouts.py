@@ -90,6 +90,18 @@ def _missing(names: list[str]) -> str:
     return f"{others[0]} cannot be read; save it as metadata.csv" if others else NONE
 
 
+def without_wrapping(folder: Path) -> Path:
+    """Find the data folder in a folder that may hold nothing else."""
+    try:
+        inside = [name for name in os.listdir(folder) if not is_junk(name)]
+    except OSError:
+        return folder  # `find_layout` says why it cannot be read
+    if len(inside) != 1 or is_split(inside[0]):
+        return folder
+    inner = folder / inside[0]
+    return without_wrapping(inner) if inner.is_dir() and not inner.is_symlink() else folder
+
+
 def is_junk(name: str) -> bool:
     """Whether a file or folder is hidden, or none of the user's making."""
     return name.startswith(".") or name in JUNK
