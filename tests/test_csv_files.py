@@ -188,6 +188,17 @@ def test_a_table_without_rows(lines, problem):
     assert rows.table.empty
 
 
+def test_a_header_that_does_not_name_the_numbers_of_rows():
+    rows = read("file_name,intent", "1,a.wav,on", "2,b.wav,off")
+    assert rows.table.empty
+    assert rows.problems == (
+        "every row has a field more than the header; name all columns there, or put quotes around "
+        "a field that holds the separator",
+    )
+    (problem,) = read("file_name,intent", "1,a.wav,on", "b.wav,off").problems
+    assert problem.startswith("line 2: has 3 fields under 2 columns")
+
+
 @pytest.mark.parametrize("title", ["Table 1", '"file_name" "intent"'])
 def test_a_header_of_one_column_is_no_header(title):
     rows = read(title, "file_name,intent", "a.wav,on")

@@ -193,6 +193,7 @@ def test_a_split_and_a_link_are_no_wrapping(tmp_path):
         (clips_in(""), "it has neither metadata.csv nor anything else"),
         (clips_in("clips/"), "it has neither metadata.csv nor anything else"),
         (clips_in("{split}/"), "it has neither metadata.csv nor anything else"),
+        ({"metadata.csv.txt": ""}, "metadata.csv.txt cannot be read; save it as metadata.csv"),
         ({"labels.xlsx": "", **clips_in("")}, "labels.xlsx cannot be read; save it as metadata"),
         (
             {"metadata.csv": "", "metadata.jsonl": ""},

@@ -86,8 +86,14 @@ def find_layout(folder: Path) -> Layout:
 
 def _missing(names: list[str]) -> str:
     """Say that no table was found, or which file might be one."""
-    others = [name for name in names if not _parent(name) and _suffix(name) in OTHER_TABLES]
+    at_top = [name for name in names if not _parent(name)]
+    others = [name for name in at_top if _suffix(name) in OTHER_TABLES or _is_named_table(name)]
     return f"{others[0]} cannot be read; save it as metadata.csv" if others else NONE
+
+
+def _is_named_table(name: str) -> bool:
+    """Whether a file is called as a table is, whatever its suffix: metadata.csv.txt."""
+    return name.casefold().startswith("metadata.")
 
 
 def without_wrapping(folder: Path) -> Path:
