@@ -99,3 +99,11 @@ def test_a_header_is_known_by_the_recipes_names_too():
     known = columns.known_names(Recipe(file_name="clip", intent="class", text="said"))
     assert {"file_name", "label", "path", "split"} - {"label"} <= known
     assert {"clip", "class", "said"} <= known
+
+
+def test_a_transcript_column_that_is_empty_hides_no_other():
+    cells = {"file_name": ["a"], "intent": ["on"], "text": [""], "transcription": ["lights on"]}
+    table = columns.usual_columns(pd.DataFrame(cells), PLAIN)
+    assert table["text"].item() == "lights on"
+    named = columns.usual_columns(pd.DataFrame(cells), Recipe(text="text"))
+    assert named["text"].item() == ""

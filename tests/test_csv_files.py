@@ -186,3 +186,23 @@ def test_a_table_without_rows(lines, problem):
     rows = read(*lines)
     assert rows.problems == (problem,)
     assert rows.table.empty
+
+
+def test_a_header_that_does_not_name_the_numbers_of_rows():
+    rows = read("file_name,intent", "1,a.wav,on", "2,b.wav,off")
+    assert rows.table.empty
+    assert rows.problems == (
+        "every row has a field more than the header; name all columns there, or put quotes around "
+        "a field that holds the separator",
+    )
+    (problem,) = read("file_name,intent", "1,a.wav,on", "b.wav,off").problems
+    assert problem.startswith("line 2: has 3 fields under 2 columns")
+
+
+@pytest.mark.parametrize("title", ["Table 1", '"file_name" "intent"'])
+def test_a_header_of_one_column_is_no_header(title):
+    rows = read(title, "file_name,intent", "a.wav,on")
+    assert rows.table.empty
+    (problem,) = rows.problems
+    assert problem.startswith("has one column only (")
+    assert problem.endswith("); its first line must name all of them")

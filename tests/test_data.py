@@ -203,3 +203,15 @@ def test_copies_may_be_left_out_of_training(copied):
         "validation": 4,
         "test": 4,
     }
+
+
+def test_an_intent_that_loses_all_its_training_clips_is_refused(tmp_path, write_folder):
+    """Every low tone is the same recording; the high ones are not."""
+    splits = ["train", "train", "validation", "test"]
+    folder = write_folder(tmp_path / "data", 4, lambda _, i: {"split": splits[i]})
+    for i in range(1, 4):
+        first = folder / "clips" / "hear_low_0.wav"
+        (folder / "clips" / f"hear_low_{i}.wav").write_bytes(first.read_bytes())
+    with pytest.raises(DataError) as refusal:
+        load(folder, drop_copies=True)
+    assert refusal.value.problems == ("intent 'hear_low' is in test but not in train",)

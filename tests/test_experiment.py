@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -199,6 +200,23 @@ def test_a_run_killed_before_its_test_split_was_scored_is_scored_and_not_trained
     assert result == json.loads((run_folder / "metrics.json").read_text())
 
 
+def test_a_run_killed_before_the_model_got_its_figures_is_scored_again(
+    tmp_path, run_folder, recipe
+):
+    out = tmp_path / "out"
+    shutil.copytree(run_folder, out)
+    (out / "model" / "metrics.json").unlink()
+    with pytest.raises(OutputError, match="holds a finished run"):
+        experiment.run(recipe(), out)
+    result = experiment.run(recipe(), out, resume=True)
+    assert json.loads((out / "model" / "metrics.json").read_text()) == result
+    with pytest.raises(OutputError, match="holds a finished run"):
+        experiment.run(recipe(), out, resume=True)
+    shutil.rmtree(out / "model")
+    with pytest.raises(OutputError, match="holds a finished run"):
+        experiment.run(recipe(), out, resume=True)
+
+
 STOPPED = """
 import json, os, signal, sys
 from pathlib import Path
@@ -338,6 +356,27 @@ def test_encoders_are_compared_in_one_table(tmp_path, recipe, encoders, monkeypa
     assert table["validation"].tolist() == [0.25, 0.375]
     written = pd.read_csv(tmp_path / "comparison.csv", index_col="encoder")
     assert written["accuracy"].to_dict() == table["accuracy"].to_dict()
+
+
+def test_a_comparison_that_was_interrupted_goes_on(tmp_path, run_folder, recipe, monkeypatch):
+    finished = recipe()
+    recipes = [finished, recipe(encoder="small")]
+    folders = experiment.encoder_folders([each.encoder for each in recipes])
+    shutil.copytree(run_folder, tmp_path / folders[finished.encoder])
+    before = json.loads((run_folder / "metrics.json").read_text())
+    ran = []
+
+    def run(recipe, output_dir, resume):
+        ran.append((recipe.encoder, resume))
+        return before
+
+    monkeypatch.setattr(experiment, "run", run)
+    table = experiment.compare_encoders(recipes, tmp_path, resume=True)
+    assert ran == [("small", True)]
+    assert table["accuracy"].tolist() == [before["accuracy"]] * 2
+    others = [replace(recipe(seed=1), encoder=finished.encoder), recipes[1]]
+    with pytest.raises(OutputError, match=r"other seed 0 \(now 1\)"):
+        experiment.compare_encoders(others, tmp_path, resume=True)
 
 
 def test_the_run_that_validation_prefers_is_kept_and_the_others_stay(tmp_path):

@@ -73,6 +73,41 @@ def test_clips_are_known_by_their_names_where_samples_differ_in_the_last_bit(mod
     assert names(split.table, "test") == as_trained("test")
 
 
+def test_clips_that_were_converted_are_known_by_their_names_without_suffix(model, caplog):
+    table = clips(prefix="lossy")
+    table["file_name"] = table["file_name"].str.replace(".wav", ".MP3")
+    split = held_out.assign_held_out(model, table[::-1].reset_index(drop=True), PLAIN)
+    expected = {name.replace(".wav", ".MP3") for name in as_trained("test")}
+    assert names(split.table, "test") == expected
+    text = "24 clips have other samples than the clips of these names in training"
+    assert text in caplog.text
+
+
+def test_only_the_suffix_of_audio_is_no_part_of_a_name(model):
+    """Of on.0 and on.1, one was trained on and the other tests."""
+    table = clips(split=True)
+    table["file_name"] = table["file_name"].str.replace("_", ".").str.removesuffix(".wav")
+    table[provenance.COLUMNS].to_csv(model / "clips.csv", index=False)
+    found = held_out.trained_splits(table.assign(digest="new"), table)
+    assert found.tolist() == table["split"].tolist()
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_data_without_a_clip_that_may_be_scored_say_what_to_do(model, split):
+    table = clips(split=True)
+    table = table[table["split"] == "train"].assign(split="")
+    new = clips(prefix="new").assign(file_name=[f"{i}.wav" for i in range(24)])
+    table = pd.concat([table, new], ignore_index=True)
+    with pytest.raises(DataError) as refusal:
+        held_out.assign_held_out(model, table, PLAIN, split)
+    assert refusal.value.problems == (
+        f"none of its clips is in the {split} split that the model was trained with; give the "
+        "data a split column, or draw one with evaluate's --seed",
+    )
+    drawn = held_out.assign_held_out(model, table, PLAIN, split, seed=0)
+    assert not names(drawn.table, split) & as_trained("train")
+
+
 def test_the_same_names_in_another_dataset_mean_nothing(model):
     table = clips(prefix="other")
     table["intent"] = table["intent"].replace({"on": "dim", "dim": "on"})

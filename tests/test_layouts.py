@@ -166,6 +166,23 @@ def test_clips_below_the_folders_of_intents_are_told(tmp_path, caplog):
     assert "listed nowhere, and are not used: 2 (0.wav, on/ann/9.wav)" in caplog.text
 
 
+@pytest.mark.parametrize("place", ["data", "a/b/my data"])
+def test_a_folder_in_a_folder_is_found_if_it_is_alone(tmp_path, place):
+    write(tmp_path / place, clips_in("{intent}/"))
+    (tmp_path / ".DS_Store").write_text("")
+    assert layouts.without_wrapping(tmp_path) == tmp_path / place
+    (tmp_path / "other").mkdir()
+    assert layouts.without_wrapping(tmp_path) == tmp_path
+
+
+def test_a_split_and_a_link_are_no_wrapping(tmp_path):
+    (tmp_path / "data" / "train" / "on").mkdir(parents=True)
+    (tmp_path / "link").mkdir()
+    (tmp_path / "link" / "there").symlink_to(tmp_path / "data")
+    assert layouts.without_wrapping(tmp_path / "data") == tmp_path / "data"
+    assert layouts.without_wrapping(tmp_path / "link") == tmp_path / "link"
+
+
 # What is refused
 
 
@@ -176,6 +193,7 @@ def test_clips_below_the_folders_of_intents_are_told(tmp_path, caplog):
         (clips_in(""), "it has neither metadata.csv nor anything else"),
         (clips_in("clips/"), "it has neither metadata.csv nor anything else"),
         (clips_in("{split}/"), "it has neither metadata.csv nor anything else"),
+        ({"metadata.csv.txt": ""}, "metadata.csv.txt cannot be read; save it as metadata.csv"),
         ({"labels.xlsx": "", **clips_in("")}, "labels.xlsx cannot be read; save it as metadata"),
         (
             {"metadata.csv": "", "metadata.jsonl": ""},

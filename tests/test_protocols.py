@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from speech_intent import baseline, experiment, protocols
+from speech_intent import baseline, experiment, protocols, run_folder
 from speech_intent.errors import DataError, OutputError, UserError
 from speech_intent.protocols import Protocol
 from speech_intent.recipes import PLAIN
@@ -251,6 +251,7 @@ def test_a_speakers_name_is_no_path(training, write_folder, recipe, tmp_path):
     assert {path for path in tmp_path.rglob("*") if not path.is_relative_to(out)} == before
     assert {run["fold"] for run in results["encoder"]["runs"]} == set(names)
     assert {path.name for path in out.iterdir()} == {
+        ".lock",
         "fold-01-seed-0",
         "fold-02-seed-0",
         "made_of.json",
@@ -323,6 +324,25 @@ def test_a_folder_where_nothing_was_trained_yet_is_free(training, uneven, recipe
         protocols.run_protocol(Protocol("kfold", n_folds=6), uneven, out)
     protocols.run_protocol(Protocol("random"), uneven, out)
     assert json.loads((out / "made_of.json").read_text())["protocol"] == "random"
+
+
+def test_a_folder_that_cannot_be_written_to_is_told(training, uneven, tmp_path):
+    (tmp_path / "out").write_text("")
+    with pytest.raises(OutputError, match=r"cannot be written to \(File exists\)"):
+        protocols.run_protocol(Protocol("random"), uneven, tmp_path / "out")
+
+
+def test_two_protocols_do_not_write_into_one_folder(training, uneven, tmp_path):
+    with run_folder.held(tmp_path / "out"), pytest.raises(OutputError, match="by another run"):
+        protocols.run_protocol(Protocol("random"), uneven, tmp_path / "out")
+
+
+def test_a_protocol_does_not_write_over_what_another_run_is_made_of(training, uneven, tmp_path):
+    (tmp_path / "metrics.json").write_text("{}")
+    (tmp_path / "made_of.json").write_text("{}")
+    with pytest.raises(OutputError, match="holds a finished run"):
+        protocols.run_protocol(Protocol("random"), uneven, tmp_path)
+    assert (tmp_path / "made_of.json").read_text() == "{}"
 
 
 # The baselines

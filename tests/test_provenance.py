@@ -122,3 +122,19 @@ def test_clips_that_are_not_listed_are_other_clips(tmp_path):
     (tmp_path / "made_of.json").write_text(json.dumps(MADE_OF))
     with pytest.raises(OutputError, match="holds results of other clips;"):
         provenance.claim(tmp_path, MADE_OF, CLIPS)
+
+
+def test_the_same_encoder_may_lie_elsewhere(tmp_path):
+    before = {"encoder": "models/a", "encoder_digests": ["1", "2"], "seed": 0}
+    provenance.claim(tmp_path, before, begun=False)
+    provenance.claim(tmp_path, before | {"encoder": "/models/a/"})
+    for changed in ({"encoder": "b", "encoder_digests": ["1", "3"]}, {"encoder_digests": None}):
+        with pytest.raises(OutputError, match="holds results of other encoder"):
+            provenance.claim(tmp_path, before | changed)
+
+
+def test_an_encoder_without_a_digest_is_known_by_its_name(tmp_path):
+    before = {"encoder": "random", "encoder_digests": None}
+    provenance.claim(tmp_path, before, begun=False)
+    with pytest.raises(OutputError, match=r"other encoder random \(now other\)"):
+        provenance.claim(tmp_path, before | {"encoder": "other"})

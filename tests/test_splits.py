@@ -167,6 +167,15 @@ def test_copies_do_not_count_as_clips_that_can_be_spared():
         assign_splits(clips(12, digest=lambda intent, i: f"{intent}{i % 2}"))
 
 
+def test_an_intent_of_one_recording_under_several_names_is_refused():
+    table = clips(12, digest=lambda intent, i: intent if intent == "off" else f"{intent}{i}")
+    with pytest.raises(DataError) as refusal:
+        assign_splits(table)
+    assert refusal.value.problems == (
+        "intent 'off' has one recording only, under several names; record more",
+    )
+
+
 def test_copies_that_are_given_on_both_sides_are_refused():
     table = clips(
         3,

@@ -109,6 +109,14 @@ def test_objects_a_line_are_rows_of_text(read):
     assert list(rows.table.index) == [1, 3]
 
 
+def test_lists_and_objects_are_kept_where_nobody_uses_them(read):
+    line = {"file_name": "a.wav", "intent": "on", "tokens": ["lights", 1], "entities": {"a": None}}
+    rows = read(json.dumps(line).encode(), "metadata.jsonl")
+    assert rows.problems == ()
+    cells = ["a.wav", "on", '["lights", "1"]', '{"a": null}']
+    assert rows.table.to_numpy().tolist() == [cells]
+
+
 def test_numbers_stay_as_they_are_written(read):
     rows = read(b'{"file_name": 007.0e1, "intent": 1}', "metadata.jsonl")
     assert rows.problems[0].startswith("line 1: is not JSON")

@@ -20,7 +20,7 @@ from typing import BinaryIO
 from .clip_files import leaves
 from .decoding import SUFFIXES
 from .errors import DataError
-from .layouts import TABLE_SUFFIXES, is_junk, is_split
+from .layouts import TABLE_SUFFIXES, is_junk, without_wrapping
 from .names import file_stem
 from .table_files import mistaken
 from .user_cache import cache_folder
@@ -69,7 +69,7 @@ def unpack(path: Path) -> Path:
     except OSError as error:
         problem = f"it cannot be unpacked ({error.strerror or error})"
         raise DataError(path, [problem]) from error
-    return _without_wrapping(target)
+    return without_wrapping(target)
 
 
 def _folder_of_zips() -> Path:
@@ -83,15 +83,6 @@ def _temporary_folder() -> Path:
     folder = tempfile.mkdtemp(prefix="speech-intent-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
-
-
-def _without_wrapping(folder: Path) -> Path:
-    """Find the data folder in a folder that may hold nothing else."""
-    inside = list(folder.iterdir())
-    while len(inside) == 1 and inside[0].is_dir() and not is_split(inside[0].name):
-        folder = inside[0]
-        inside = list(folder.iterdir())
-    return folder
 
 
 def _members(path: Path, archive: zipfile.ZipFile) -> Members:

@@ -1,10 +1,11 @@
 """Which file of a data folder the name in a row means, and why none."""
 
+import ntpath
 import os
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 
 from .layouts import is_junk
 from .names import composed
@@ -58,8 +59,8 @@ class ClipFiles:
 
 def leaves(name: str) -> bool:
     """Whether a name leads out of the folder that it counts from."""
-    path = PurePosixPath(name)
-    return path.is_absolute() or bool(PureWindowsPath(name).drive) or ".." in path.parts
+    has_drive = bool(ntpath.splitdrive(name)[0])  # pathlib takes ten times as long
+    return name.startswith("/") or has_drive or ".." in name.split("/")
 
 
 def _roots(folder: Path) -> list[Path]:

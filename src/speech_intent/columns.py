@@ -70,7 +70,9 @@ def usual_columns(table: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
     missing = [repr(name) for name in ("file_name", "intent") if found[name] is None]
     taken = {column for column in found.values() if column is not None}
     others = [column for column in table.columns if column not in taken]
-    transcript = find_column(others, transcript_names(recipe))
+    names = transcript_names(recipe)
+    filled = [column for column in others if table[column].ne("").any()]
+    transcript = find_column(filled, names) or find_column(others, names)
     if recipe.text is not None and transcript is None:
         missing.append(repr(recipe.text))
     if missing:

@@ -48,8 +48,14 @@ def csv_rows(lines: list[str], known: Collection[str]) -> Rows:
     problem = _quote_problem(header, len(columns), separator) or _header_problem(columns)
     if problem:
         return no_rows(problem)
+    rows = list(records)
+    if _lacks_a_name(columns, rows):
+        return no_rows(
+            "every row has a field more than the header; name all columns there, or put quotes "
+            "around a field that holds the separator"
+        )
     collected = Collected()
-    for record in records:
+    for record in rows:
         if record.fields == header.fields:  # tables were put one after the other
             continue
         problem = _quote_problem(record, len(columns), separator) or _long_problem(record, columns)
@@ -124,7 +130,15 @@ def _header_problem(columns: list[str]) -> str | None:
     twice = [column for column in dict.fromkeys(named) if named.count(column) > 1]
     if twice:
         return f"has several columns called {', '.join(twice)}; name each of them differently"
+    if len(named) == 1:  # a title, or separators that are blanks
+        return f"has one column only ({named[0]}); its first line must name all of them"
     return None
+
+
+def _lacks_a_name(columns: list[str], rows: list[_Record]) -> bool:
+    """Whether a header says nothing of one column, as R does of the numbers of rows."""
+    n = len(columns)
+    return len(rows) > 1 and all(len(row.fields) == n + 1 and row.fields[n] for row in rows)
 
 
 def _long_problem(record: _Record, columns: list[str]) -> str | None:

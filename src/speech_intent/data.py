@@ -17,7 +17,7 @@ from .errors import DataError
 from .hub_names import is_hub_id
 from .recipes import PLAIN, Recipe
 from .splits import SplitTable, assign_splits
-from .tables import SPLITS, Listing
+from .tables import SPLITS, Listing, split_problems
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -51,7 +51,11 @@ def load_data(recipe: Recipe = PLAIN) -> Splits:
     `DataError` with every problem of the data: columns, labels, paths, files, duplicates.
     """
     recordings = read_recordings(recipe)
-    return make_splits(recordings, assign_splits(recordings.table, recipe))
+    split = assign_splits(recordings.table, recipe)
+    problems = list(split_problems(split.table))  # where copies were left out of train
+    if problems:
+        raise DataError(recipe.data, problems)
+    return make_splits(recordings, split)
 
 
 def make_splits(recordings: Recordings, split: SplitTable) -> Splits:

@@ -1,12 +1,13 @@
 """Train on a dataset and score the result: what notebook 2 and the command line both do."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from . import data, evaluation, plots, run_folder, training
+from . import data, evaluation, plots, provenance, run_folder, training
 from .data import Splits
 from .names import file_stem
 from .predict import IntentClassifier
@@ -81,13 +82,18 @@ def compare_encoders(
 ) -> pd.DataFrame | None:
     """Run recipes that differ in their encoder, each into a folder of its own in `output_dir`.
 
+    With `resume`, runs that are finished are kept if they are made of the same.
     Gives a row an encoder, also in `comparison.csv`; None in the processes of torchrun beside the
     main one.
     """
     folders = encoder_folders([recipe.encoder for recipe in recipes])
     results = {}
     for recipe in recipes:
-        result = run(recipe, output_dir / folders[recipe.encoder], resume)
+        folder = output_dir / folders[recipe.encoder]
+        if resume and (folder / "metrics.json").exists():
+            result = _finished(recipe, folder)
+        else:
+            result = run(recipe, folder, resume)
         validation = result.get("best_validation", {}).get(recipe.numbers.metric)
         results[recipe.encoder] = {"validation": validation, **result}
     if not training.is_main_process():
@@ -96,6 +102,13 @@ def compare_encoders(
     table = table.rename_axis("encoder")
     table.to_csv(output_dir / "comparison.csv")
     return table
+
+
+def _finished(recipe: Recipe, folder: Path) -> dict[str, Any]:
+    """Read the figures of a finished run. Raises `OutputError` if it is made of something else."""
+    clips = provenance.clips_of(data.load_data(recipe).tables)
+    provenance.claim(folder, provenance.ingredients(recipe), clips)
+    return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
 
 
 def keep_best(table: pd.DataFrame, output_dir: Path) -> str:

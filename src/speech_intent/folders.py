@@ -38,7 +38,7 @@ def find_folder(data: str | Path) -> Path:
     if not os.path.isdir(data):
         problem = "there is no such folder; give one with metadata.csv, a zip of it, or 'bundled'"
         raise DataError(data, [problem])
-    return Path(data)
+    return layouts.without_wrapping(Path(data))
 
 
 def read_folder(folder: Path, recipe: Recipe = PLAIN) -> Listing:

@@ -2,12 +2,14 @@
 
 import json
 import logging
-from pathlib import Path
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from . import data, hub_models, provenance
 from .data import Splits
+from .decoding import SUFFIXES
 from .errors import DataError
 from .recipes import Recipe
 from .splits import SplitTable, assign_splits, shared_note
@@ -48,14 +50,19 @@ def assign_held_out(
     Clips are recognised by their samples, or by their names in the same dataset. Where the data
     name splits, those hold; `seed` draws new ones where they do not. Either way clips that the
     model has learned from are left out of `split`, with a warning. Of a model that does not list
-    its clips, the seed decides.
+    its clips, the seed decides. Raises `DataError` where no clip may be scored.
     """
     clips = provenance.read_clips(folder)
     recipe = recipe.with_seed(split_seed(folder, seed))
     if clips is None:
         return assign_splits(table, recipe)
     learned = trained_splits(table, clips)
+    _warn_of_other_samples(table, learned, clips, recipe)
     assigned = _as_trained(table, learned, recipe, redraw=seed is not None)
+    if not assigned.table["split"].eq(split).any():
+        problem = f"none of its clips is in the {split} split that the model was trained with"
+        remedy = "give the data a split column, or draw one with evaluate's --seed"
+        raise DataError(recipe.data, [f"{problem}; {remedy}"])
     return _without_learned(assigned, learned, split, recipe)
 
 
@@ -74,12 +81,41 @@ def trained_splits(table: pd.DataFrame, clips: pd.DataFrame) -> pd.Series:
     """Find for each row of a table its split in a model's `clips`; "" for clips that are new."""
     by_digest = clips.drop_duplicates("digest").set_index("digest")["split"]
     found = table["digest"].map(by_digest)
-    by_name = clips.drop_duplicates("file_name").set_index("file_name")
-    common = table[table["file_name"].isin(by_name.index)]
-    same_intent = common["intent"] == common["file_name"].map(by_name["intent"])
-    if len(common) and same_intent.mean() >= SAME_LIST:
-        found = found.fillna(table["file_name"].map(by_name["split"]))
+    for key in (str, _without_suffix):  # the second: clips may have been converted
+        found = found.fillna(_splits_by_name(table, clips, key))
     return found.fillna("").astype(str)
+
+
+def _splits_by_name(
+    table: pd.DataFrame, clips: pd.DataFrame, key: Callable[[str], str]
+) -> pd.Series:
+    """Find the splits of clips by their names, as far as both lists are of the same dataset."""
+    listed = clips.set_index(clips["file_name"].map(key))
+    listed = listed[~listed.index.duplicated()]
+    keys = table["file_name"].map(key)
+    common = keys[keys.isin(listed.index)]
+    same_intent = common.map(listed["intent"]) == table["intent"][common.index]
+    if not len(common) or same_intent.mean() < SAME_LIST:
+        return pd.Series(None, table.index, dtype=object)
+    return keys.map(listed["split"])
+
+
+def _without_suffix(name: str) -> str:
+    path = PurePosixPath(name)
+    return str(path.with_suffix("")) if path.suffix.lower() in SUFFIXES else name
+
+
+def _warn_of_other_samples(
+    table: pd.DataFrame, learned: pd.Series, clips: pd.DataFrame, recipe: Recipe
+) -> None:
+    """Say which clips are known by their names alone: they were converted, or recorded anew."""
+    others = table[learned.ne("") & ~table["digest"].isin(clips["digest"])]
+    if len(others):
+        text = (
+            "warning: %s: %d clips have other samples than the clips of these names in training, "
+            "and count as the same; rename those that were recorded anew, such as %s"
+        )
+        logger.warning(text, recipe.data, len(others), _named(others))
 
 
 def _as_trained(

@@ -86,8 +86,26 @@ def find_layout(folder: Path) -> Layout:
 
 def _missing(names: list[str]) -> str:
     """Say that no table was found, or which file might be one."""
-    others = [name for name in names if not _parent(name) and _suffix(name) in OTHER_TABLES]
+    at_top = [name for name in names if not _parent(name)]
+    others = [name for name in at_top if _suffix(name) in OTHER_TABLES or _is_named_table(name)]
     return f"{others[0]} cannot be read; save it as metadata.csv" if others else NONE
+
+
+def _is_named_table(name: str) -> bool:
+    """Whether a file is called as a table is, whatever its suffix: metadata.csv.txt."""
+    return name.casefold().startswith("metadata.")
+
+
+def without_wrapping(folder: Path) -> Path:
+    """Find the data folder in a folder that may hold nothing else."""
+    try:
+        inside = [name for name in os.listdir(folder) if not is_junk(name)]
+    except OSError:
+        return folder  # `find_layout` says why it cannot be read
+    if len(inside) != 1 or is_split(inside[0]):
+        return folder
+    inner = folder / inside[0]
+    return without_wrapping(inner) if inner.is_dir() and not inner.is_symlink() else folder
 
 
 def is_junk(name: str) -> bool:

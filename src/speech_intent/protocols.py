@@ -17,7 +17,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from . import baseline, data, evaluation, experiment, metrics, provenance, run_folder
 from .copies import and_copies, representatives
-from .data import Splits
+from .data import Recordings, Splits
 from .errors import DataError, UserError
 from .recipes import Recipe
 from .splits import assign_splits
@@ -120,7 +120,16 @@ def run_protocol(protocol: Protocol, recipe: Recipe, output_dir: Path) -> dict[s
     folds of the first seed with its interval, `mean` and `sd` over all folds and seeds, and `runs`.
     Raises `OutputError` if what is in `output_dir` was made of something else.
     """
+    run_folder.check_output(output_dir, resume=False)  # another kind of run would lose its list
     recordings = data.read_recordings(recipe)
+    with run_folder.held(output_dir):
+        return _run_folds(protocol, recipe, recordings, output_dir)
+
+
+def _run_folds(
+    protocol: Protocol, recipe: Recipe, recordings: Recordings, output_dir: Path
+) -> dict[str, Any]:
+    """Do what `run_protocol` does, from recordings on."""
     table = recordings.table
     begun = any(output_dir.glob("fold-*"))
     provenance.claim(output_dir, made_of(protocol, recipe, table), begun=begun)

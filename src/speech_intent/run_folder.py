@@ -25,8 +25,10 @@ LEAST_ROOM = 2**20  # bytes; with less, a failed write is put down to the full d
 
 def check_output(folder: Path, resume: bool) -> None:
     """Raise `OutputError` for a folder with a run that would be written over."""
-    finished = (folder / "metrics.json").exists()
     trained = (folder / "model").exists()
+    # Killed before the model got its own copy, a run is scored again.
+    copied = (folder / "model" / "metrics.json").exists() or not trained
+    finished = (folder / "metrics.json").exists() and (copied or not resume)
     if finished or (trained and not resume):
         problem = "holds a finished run"
         raise OutputError(folder, problem, "choose another folder, or delete it first")

@@ -72,6 +72,8 @@ def _values(table: pd.DataFrame, column: str, split: str) -> set[str]:
 def _hold_out(table: pd.DataFrame, split: str, share: float, recipe: Recipe) -> str:
     """Move a share of the train rows to another split, in place; say by which rule."""
     rows = table[table["split"] == "train"]
+    if split == "test":
+        _check_recordings(rows, recipe)
     seed = recipe.numbers.seed
     percent = f"{100 * share:.0f} %"
     if recipe.by_speaker and rows["speaker"].nunique() > 1:
@@ -90,6 +92,16 @@ def _hold_out(table: pd.DataFrame, split: str, share: float, recipe: Recipe) -> 
         raise DataError("the data", [problem])
     table.loc[held_out, "split"] = split
     return f"stratified by clip {percent}, seed {seed}"
+
+
+def _check_recordings(rows: pd.DataFrame, recipe: Recipe) -> None:
+    """Raise `DataError` for intents that could be learned or tested, not both."""
+    counts = representatives(rows)["intent"].value_counts(sort=False)
+    names = rows["intent"].value_counts()
+    lone = [intent for intent in counts.index[counts == 1] if names[intent] > 1]
+    if lone:
+        problem = "has one recording only, under several names; record more"
+        raise DataError(recipe.data, [f"intent {intent!r} {problem}" for intent in lone])
 
 
 def _draw_clips(rows: pd.DataFrame, share: float, seed: int) -> list[int]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .csv_files import LINE_BREAK, csv_rows
-from .names import stripped
+from .names import likeness, stripped
 from .tables import Collected, Rows, no_rows
 
 # What is saved under a table's or a zip's name by mistake, by how it begins.
@@ -60,7 +60,7 @@ def read_rows(path: Path, known: Collection[str]) -> Rows:
     if path.suffix.lower() == ".jsonl":
         if stripped(text).startswith("["):
             return no_rows("is one list of JSON; write one object a line")
-        return _json_rows(lines)
+        return _json_rows(lines, known)
     return csv_rows(lines, known)
 
 
@@ -95,13 +95,14 @@ def _not_decoded(error: UnicodeDecodeError) -> str:
     )
 
 
-def _json_rows(lines: list[str]) -> Rows:
+def _json_rows(lines: list[str], known: Collection[str]) -> Rows:
+    used = set(map(likeness, known))
     collected = Collected()
     for number, line in enumerate(lines, start=1):
         if not stripped(line):
             continue
         try:
-            collected.add(number, _json_row(stripped(line)))
+            collected.add(number, _json_row(stripped(line), used))
         except json.JSONDecodeError as error:
             problem = f"is not JSON ({error.msg} at character {error.pos + 1})"
             collected.problems.append(f"line {number}: {problem}; write one object a line")
@@ -110,14 +111,17 @@ def _json_rows(lines: list[str]) -> Rows:
     return collected.finished()
 
 
-def _json_row(line: str) -> dict[str, str]:
-    """Read one object; numbers stay as they are written. Raises ValueError."""
+def _json_row(line: str, used: set[str]) -> dict[str, str]:
+    """Read one object; numbers stay as they are written. Raises ValueError.
+
+    Under a key that is not `used`, lists and objects stay JSON.
+    """
     row = json.loads(
         line, parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_unique
     )
     if not isinstance(row, dict):
         raise ValueError("is no object")
-    return {key: _json_text(key, value) for key, value in row.items() if key}
+    return {key: _json_text(key, value, used) for key, value in row.items() if key}
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -127,11 +131,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return row
 
 
-def _json_text(key: str, value: Any) -> str:
+def _json_text(key: str, value: Any, used: set[str]) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
+    if not isinstance(value, str) and likeness(key) not in used:
+        return json.dumps(value)
     if not isinstance(value, str):
         raise ValueError(f"its {key!r} is no text")
     if NO_TEXT.search(value):

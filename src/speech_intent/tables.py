@@ -98,7 +98,7 @@ def table_problems(table: pd.DataFrame, is_whole: bool = True) -> list[str]:
     if has_splits:
         problems += _unknown_splits(table)
     if has_splits and is_whole:
-        problems += _split_problems(table)
+        problems += split_problems(table)
     if is_whole:
         problems += _count_problems(table, has_splits)
     problems += _lookalike_problems(table["intent"])
@@ -119,7 +119,8 @@ def _unknown_splits(table: pd.DataFrame) -> Iterator[str]:
         yield f"{name}: unknown split {split!r}; use train, validation or test"
 
 
-def _split_problems(table: pd.DataFrame) -> Iterator[str]:
+def split_problems(table: pd.DataFrame) -> Iterator[str]:
+    """Name what train lacks of the intents of the other splits."""
     intents = {split: _intents_of(table, split) for split in SPLITS}
     for split in ("test", "validation"):
         for intent in sorted(intents[split] - intents["train"]):
@@ -170,9 +171,10 @@ class _Lookalikes:
 
 def _lookalikes(column: pd.Series) -> Iterator[_Lookalikes]:
     counts = column[column != ""].value_counts()  # the most frequent first
-    for _, spellings in counts.groupby(counts.index.map(likeness)):
-        if len(spellings) > 1:
-            # Names that differ in their Unicode form only would be printed alike.
-            show = ascii if spellings.index.map(composed).duplicated().any() else repr
-            named = [f"{show(name)} ({count} of the clips)" for name, count in spellings.items()]
-            yield _Lookalikes(named, show(spellings.index[0]))
+    looks = counts.index.map(likeness)
+    is_shared = looks.duplicated(keep=False)  # to group them all takes long where they are many
+    for _, spellings in counts[is_shared].groupby(looks[is_shared]):
+        # Names that differ in their Unicode form only would be printed alike.
+        show = ascii if spellings.index.map(composed).duplicated().any() else repr
+        named = [f"{show(name)} ({count} of the clips)" for name, count in spellings.items()]
+        yield _Lookalikes(named, show(spellings.index[0]))

@@ -186,6 +186,6 @@ def training_log(history: list[dict[str, Any]]) -> pd.DataFrame:
     rows: dict[int, dict[str, Any]] = {}
     for entry in history:
         row = rows.setdefault(entry["step"], {})
-        row.update({key: value for key, value in entry.items() if key.startswith(LOGGED)})
+        row.update({key: value for key, value in sorted(entry.items()) if key.startswith(LOGGED)})
     complete = [row for row in rows.values() if "eval_loss" in row or "loss" in row]
     return pd.DataFrame(complete)
