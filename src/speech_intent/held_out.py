@@ -133,7 +133,10 @@ def _as_trained(
     if not is_known.all():
         n_new = int((~is_known).sum())
         note += f"; {n_new} clips are new since then, in no split"
-        text = "warning: %s: left out %d clips that are new since training, such as %s"
+        text = (
+            "warning: %s: left out %d clips that are new since training, such as %s; "
+            "a split column would say which of them are to be scored"
+        )
         logger.warning(text, recipe.data, n_new, _named(table[~is_known]))
     return SplitTable(table, note + shared_note(table))
 
