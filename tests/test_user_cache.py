@@ -15,6 +15,14 @@ def test_the_cache_is_where_the_user_wants_it(tmp_path, monkeypatch):
     assert user_cache.cache_folder() == tmp_path / "home" / ".cache" / "speech_intent"
 
 
+@pytest.mark.parametrize("given", ["", "relative", "./here"])
+def test_a_cache_that_would_lie_wherever_one_works_is_not_taken(tmp_path, monkeypatch, given):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", given)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert user_cache.cache_folder() == tmp_path / "home" / ".cache" / "speech_intent"
+
+
 def test_there_may_be_no_place_for_one(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))

@@ -13,8 +13,10 @@ MOST_BYTES = 2**31
 def cache_folder() -> Path | None:
     """Find `speech_intent` in the user's cache; None where there can be none."""
     try:
-        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        folder = Path(home) / "speech_intent"
+        home = Path(os.environ.get("XDG_CACHE_HOME", ""))
+        if not home.is_absolute():  # the XDG specification: such a path is to be ignored
+            home = Path.home() / ".cache"
+        folder = home / "speech_intent"
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError):  # RuntimeError: a user without a home
         return None
