@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from . import signals
 
@@ -35,14 +34,29 @@ SMALL_FACTORS = 1_024  # samples: other lengths may take a telephone ten times a
 def augment(
     waveform: np.ndarray, sampling_rate: int, others: Sequence[np.ndarray] = ()
 ) -> np.ndarray:
-    """Change the voice, put it into a room and noise, hear it by a microphone, send it, level it.
+    """Change a training clip as `change` does, at another speed too.
 
-    Takes float32, (n_samples,), and gives (n_samples / speed,). Each clip gets a random few of the
-    changes; `others` are clips whose voices may be its babble. Seeded by torch's global generator,
+    Takes float32, (n_samples,), and gives (n_samples / speed,). Seeded by torch's global generator,
     so that the Trainer's seed and checkpoints cover it.
     """
+    import torch  # late: synthetic speech is made without it
+
     rng = np.random.default_rng(int(torch.randint(2**63 - 1, ())))
     waveform = signals.speed(waveform, rng.uniform(*SPEED))
+    return change(waveform, sampling_rate, rng, others)
+
+
+def change(
+    waveform: np.ndarray,
+    sampling_rate: int,
+    rng: np.random.Generator,
+    others: Sequence[np.ndarray] = (),
+) -> np.ndarray:
+    """Put a voice into a room and noise, hear it by a microphone, send it, level it.
+
+    Takes and gives float32, (n_samples,). Each clip gets a random few of the changes; `others` are
+    clips whose voices may be its babble.
+    """
     if rng.random() >= NEARLY_CLEAN_SHARE:
         waveform = _recorded(waveform, sampling_rate, others, rng)
     return waveform * float(10 ** (rng.uniform(*LEVEL) / 20))

@@ -12,7 +12,7 @@ from scipy.special import softmax
 from transformers import AutoModelForAudioClassification, set_seed
 
 from . import calibration, checkpoints, hub_models
-from .moonshine import MoonshineForAudioClassification
+from .moonshine import EDGE_SAMPLES, MoonshineForAudioClassification
 from .paths import BUNDLED_ENCODERS
 from .recipes import Freeze
 
@@ -88,6 +88,8 @@ def build_model(
         extractor = checkpoints.load_extractor(folder, str(encoder))
     model.config.apply_spec_augment = spec_augment
     model.config.mask_time_min_masks = 0  # two, as usual, would mask 0.4 s of the shortest clip
+    if isinstance(model, MoonshineForAudioClassification):
+        model.config.edge_samples = EDGE_SAMPLES
     return NewClassifier(model, extractor, pretrained)
 
 

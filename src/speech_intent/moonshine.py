@@ -21,6 +21,7 @@ from transformers.models.moonshine.modeling_moonshine import (
 
 CONVOLUTIONS = ((127, 64), (7, 3), (3, 2))  # kernel and stride of each
 SMALLEST_CLIP = 895  # samples of one frame: shorter clips are filled up with silence
+EDGE_SAMPLES = 1_600  # 0.1 s of silence at either end: without it a short word has few whole frames
 MASK_SHARE = 0.2  # of the frames, covered in training
 MASK_LENGTH = 10  # frames of 24 ms, covered together
 SHORTEST_PART = 4  # of a short clip at most a quarter is covered together
@@ -163,7 +164,7 @@ class MoonshineForAudioClassification(MoonshinePreTrainedModel):
     """Moonshine's encoder, statistics pooling and a linear head.
 
     `spec_augment` of the config, with `mask_time_prob` and `mask_time_length`, covers spans of
-    frames in training.
+    frames in training; `edge_samples` (0 where it is not given) adds silence at both ends.
     """
 
     _keys_to_ignore_on_load_unexpected = (r"^model\.decoder\.", r"^proj_out\.")
@@ -187,12 +188,15 @@ class MoonshineForAudioClassification(MoonshinePreTrainedModel):
 
         With them comes the mask (batch, n_frames) of those that are no padding.
         """
-        missing = SMALLEST_CLIP - input_values.shape[1]
+        edge = getattr(self.config, "edge_samples", 0)
         if attention_mask is None:
             attention_mask = torch.ones_like(input_values, dtype=torch.long)
+        if edge:
+            input_values = F.pad(input_values * attention_mask, (edge, edge))
+        missing = SMALLEST_CLIP - input_values.shape[1]
         if missing > 0:
             input_values = F.pad(input_values, (0, missing))
-        lengths = attention_mask.sum(1).clamp(min=SMALLEST_CLIP)
+        lengths = (attention_mask.sum(1) + 2 * edge).clamp(min=SMALLEST_CLIP)
         frames = self.model.encoder.convolve(input_values, lengths)
         return frames, is_real(frames.shape[1], frame_counts(lengths))
 
