@@ -14,7 +14,8 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
 import gradio as gr
 import numpy as np
 
-from speech_intent import page
+from speech_intent import corrections, page
+from speech_intent.corrections import Correction
 from speech_intent.errors import UserError
 from speech_intent.names import escape_markdown, one_line, printable
 from speech_intent.paths import SHIPPED
@@ -110,11 +111,13 @@ def build(classifier: IntentClassifier, recordings: Recordings) -> gr.Blocks:
         # outlives a restart.
         remembered = gr.BrowserState({}, storage_key="speech-intent", secret="speech-intent")
         markdown("# Spoken intents\nAudio in, intent out, no transcription in between.")
+        studio = page.Studio(recordings, classifier.labels)
         with gr.Tab("Try"):
-            try_tab(classifier)
+            tried = try_tab(classifier, studio)
         with gr.Tab("Make data"):
-            studio = page.Studio(recordings, classifier.labels)
-            connect(demo, studio, data_tab(studio), remembered)
+            made = data_tab(studio)
+            connect(demo, studio, made, remembered)
+        connect_correction(studio, tried, made)
     return demo
 
 
@@ -123,8 +126,19 @@ def markdown(text: str = "", **options: Any) -> gr.Markdown:
     return gr.Markdown(text, latex_delimiters=[], **options)
 
 
-def try_tab(classifier: IntentClassifier) -> None:
-    """Lay out and connect the page's first tab."""
+@dataclass(frozen=True)
+class TryTab:
+    """The components of the page's first tab that correct an answer."""
+
+    clip: gr.Audio
+    answered: gr.Textbox  # the clip that the answer on the page is of; nobody sees it
+    intent: gr.Dropdown
+    correct: gr.Button
+    message: gr.Markdown
+
+
+def try_tab(classifier: IntentClassifier, studio: page.Studio) -> TryTab:
+    """Lay out the page's first tab, and connect its answer."""
     with gr.Row():
         with gr.Column():
             clip = gr.Audio(label="A request", sources=["microphone", "upload"], **RECORDER)
@@ -132,6 +146,7 @@ def try_tab(classifier: IntentClassifier) -> None:
         with gr.Column():
             words = markdown(elem_id="answer")
             scores = gr.Label(label="Intents", show_heading=False, elem_id="scores")
+            tab = correction_fields(clip, studio)
     clips = page.examples(classifier.labels)
     if clips:
         gr.Examples(
@@ -143,9 +158,28 @@ def try_tab(classifier: IntentClassifier) -> None:
 
     def answer(path: str | None) -> tuple[Any, ...]:
         shown = page.answer(classifier, path)
-        return shown.words, shown.scores, shown.waveform
+        return shown.words, shown.scores, shown.waveform, shown.clip, None, ""
 
-    clip.change(answer, clip, [words, scores, waveform])
+    outputs = [words, scores, waveform, tab.answered, tab.intent, tab.message]
+    clip.change(answer, clip, outputs)
+    return tab
+
+
+def correction_fields(clip: gr.Audio, studio: page.Studio) -> TryTab:
+    """Lay out what corrects an answer."""
+    # In the browser, not in the session: it comes and goes together with the answer that is seen.
+    answered = gr.Textbox(label="Answered", visible="hidden")
+    intent = gr.Dropdown(
+        corrections.intents(studio),
+        value=None,
+        label="Wrong? It was …",
+        info="Pick one, or type a new one",
+        allow_custom_value=True,
+    )
+    correct = gr.Button("Correct it", size="sm")
+    markdown(corrections.consent(studio.recordings.folder), elem_id="consent")
+    message = markdown(elem_id="corrected")
+    return TryTab(clip, answered, intent, correct, message)
 
 
 @dataclass(frozen=True)
@@ -242,6 +276,28 @@ def keep_entry(studio: page.Studio, entry: page.Entry) -> tuple[Any, ...]:
         return message, gr.skip(), gr.skip(), gr.skip()
     message = f"Kept as {escape_markdown(result.file_name)}"
     return message, None, result.next_text, result.counts
+
+
+def connect_correction(studio: page.Studio, tab: TryTab, made: DataTab) -> None:
+    """Say what happens when an answer is corrected."""
+
+    def correct(intent: str | None, clip: str | None, answered: str | None) -> tuple[Any, ...]:
+        return keep_correction(studio, Correction(intent, clip, answered))
+
+    fields = [tab.intent, tab.clip, tab.answered]
+    tab.correct.click(correct, fields, [tab.message, tab.intent, made.intent, made.counts])
+
+
+def keep_correction(studio: page.Studio, correction: Correction) -> tuple[Any, ...]:
+    """Keep a corrected clip: give message, intents to choose from, counts; all stay if it fails."""
+    try:
+        message = corrections.keep(studio, correction)
+    except UserError as error:
+        message = f"**Not kept: {page.refusal(error, correction.clip)}**"
+        return message, gr.skip(), gr.skip(), gr.skip()
+    wrong = gr.update(choices=corrections.intents(studio))
+    others = gr.update(choices=studio.intents())
+    return message, wrong, others, studio.recordings.counts()
 
 
 if __name__ == "__main__":

@@ -11,8 +11,10 @@ import pytest
 import soundfile
 from conftest import TONES
 from gradio import FileData
+from gradio_client import Client, handle_file
 from page_server import ROOT, page_server
 
+from speech_intent.corrections import Correction
 from speech_intent.names import escape_markdown
 from speech_intent.page import Entry, Studio
 from speech_intent.paths import SHIPPED
@@ -134,7 +136,59 @@ def test_the_command_to_train_names_the_folder_as_a_shell_reads_it(folder, shown
     )
 
 
+def test_a_correction_says_where_it_went_and_offers_its_intent_to_both_tabs(studio, clip):
+    message, wrong, others, counts = app.keep_correction(studio, Correction("new", clip, clip))
+    assert message.startswith("Kept as clips/")
+    assert wrong["choices"] == ["battery", "new"]
+    assert others["choices"] == ["new", "battery"]
+    assert "value" not in wrong and "value" not in others
+    assert counts.to_dict("records") == [{"intent": "new", "all": 1, "(no name)": 1}]
+
+
+def test_a_correction_that_was_not_kept_changes_nothing_but_the_message(studio, clip):
+    message, *others = app.keep_correction(studio, Correction("", clip, clip))
+    assert message == "**Not kept: the clip: has no intent; give the intent first**"
+    assert others == [app.gr.skip()] * 3
+    assert studio.recordings.rows() == []
+
+
 # The page
+
+
+def test_an_answer_is_corrected_over_http_and_what_is_not_its_clip_is_refused(
+    tmp_path, model_folder, clip, tone
+):
+    """As a browser does it: what it shows it sends, and one server answers two of them."""
+    other = tmp_path / "other.wav"
+    soundfile.write(other, tone(TONES["hear_high"], 0.7), 16_000)
+    with page_server(tmp_path, "--model", str(model_folder)) as (address, _):
+        one, two = (Client(address, verbose=False) for _ in range(2))
+        first, second = handle_file(clip), handle_file(str(other))
+        seen = one.predict(first, api_name="/answer")
+        words, *_, answered, intent, message = seen
+        assert "hear" in words
+        assert (intent, message) == (None, "")
+        assert Path(answered).read_bytes() == Path(clip).read_bytes()
+        also = two.predict(second, api_name="/answer")[3]
+        assert also != answered
+        wrong = [
+            one.predict("new", given, shown, api_name="/correct")[0]
+            for given, shown in ((second, answered), (None, answered), (first, ""))
+        ]
+        assert [text.startswith("**Not kept: the ") for text in wrong] == [True] * 3
+        assert not (tmp_path / "recordings" / "metadata.csv").exists()
+        kept = [
+            one.predict("new", first, answered, api_name="/correct")[0],
+            one.predict("new", first, answered, api_name="/correct")[0],
+            two.predict("new", second, also, api_name="/correct")[0],
+        ]
+        Path(answered).unlink()
+    assert kept[0].endswith("as new; clips there now: 1, corrected: 1")
+    assert "is kept already" in kept[1]
+    assert kept[2].endswith("as new; clips there now: 2, corrected: 2")
+    rows = Recordings(tmp_path / "recordings").rows()
+    seconds = [soundfile.info(tmp_path / "recordings" / row["file_name"]).duration for row in rows]
+    assert seconds == [0.8, 0.7]
 
 
 def test_no_markdown_of_the_page_takes_dollar_signs_for_formulas(studio):

@@ -215,3 +215,38 @@ def test_an_intent_that_loses_all_its_training_clips_is_refused(tmp_path, write_
     with pytest.raises(DataError) as refusal:
         load(folder, drop_copies=True)
     assert refusal.value.problems == ("intent 'hear_low' is in test but not in train",)
+
+
+# Corrected clips
+
+
+def test_a_corrected_clip_is_known_by_the_samples_that_were_answered(folder):
+    before = "0123456789abcdef" * 4
+    table = read(folder).assign(corrected="", original_digest=before)
+    table.loc[1:3, "corrected"] = "yes"
+    table.loc[2, "original_digest"] = ""
+    table.loc[3, "original_digest"] = "no digest"
+    plain = data.read_recordings(resolve(data=folder)).table["digest"]
+    change(folder, table)
+    digests = data.read_recordings(resolve(data=folder)).table["digest"]
+    assert digests[1] == before[: data.DIGEST_LENGTH]
+    others = [i for i in digests.index if i != 1]
+    assert digests[others].tolist() == plain[others].tolist()
+
+
+def test_a_folder_of_nothing_but_corrected_clips_says_what_is_missing(folder):
+    change(folder, read(folder).assign(corrected="yes"))
+    assert problems_of(folder) == [
+        "there is no clip for test: all are corrected ones, and those only train; "
+        "record others as well"
+    ]
+
+
+def test_an_intent_that_only_corrected_clips_have_is_trained_and_not_tested(folder):
+    table = read(folder).assign(corrected="")
+    table.loc[table["intent"] == "hear_low", "corrected"] = "yes"
+    change(folder, table)
+    tables = load(folder).tables
+    number = tables["train"].features["label"].str2int("hear_low")
+    assert tables["train"]["label"].count(number) == 10
+    assert set(tables["test"]["label"]) == set(range(4)) - {number}

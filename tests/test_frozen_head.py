@@ -311,3 +311,35 @@ def test_speakers_reach_the_folds():
     unknown = frozen_head.fit_head(pooled, table_of(labels), NUMBERS)
     assert unknown.log["log_loss"].min() < 0.2
     assert known.log["log_loss"].min() > 0.5
+
+
+# Corrected clips
+
+
+def test_corrected_clips_are_fitted_and_choose_nothing():
+    """Those of the first intent are put elsewhere by somebody; a new intent has no others."""
+    pooled, labels = clusters([20, 20, 20, 8], spread=2.0)
+    is_corrected = (np.arange(len(labels)) % 5 == 0) | (labels == 3)
+    marks = np.where(is_corrected, "yes", "").tolist()
+    speakers = ["" if mark else f"speaker {i % 7}" for i, mark in enumerate(marks)]
+    table = table_of(labels, speakers).add_column("corrected", marks)
+    folds = frozen_head._folds_of(table, NUMBERS.seed)
+    assert len(folds) == 5
+    others = np.flatnonzero(~is_corrected)
+    assert sorted(np.concatenate([scored for _, scored in folds])) == others.tolist()
+    for kept, scored in folds:
+        assert not set(kept) & set(scored)
+        known = [speakers[i] for i in kept if not is_corrected[i]]
+        assert not set(known) & {speakers[i] for i in scored}  # corrected ones do not hinder that
+        assert set(np.flatnonzero(is_corrected & (labels != 3))) <= set(kept)
+        assert set(labels[kept]) == set(labels[scored]) == {0, 1, 2}
+    head = frozen_head.fit_head(pooled, table, NUMBERS)
+    assert head.log["log_loss"].notna().all()
+    refitted = regression(pooled, labels, head.inverse_regularisation)
+    np.testing.assert_allclose(head.logits(pooled), refitted.decision_function(pooled), atol=1e-3)
+
+
+def test_nothing_but_corrected_clips_to_train_on_leaves_nothing_to_choose_by():
+    pooled, labels = clusters([5, 5])
+    table = table_of(labels).add_column("corrected", ["yes"] * 10)
+    assert frozen_head.fit_head(pooled, table, NUMBERS).inverse_regularisation == 1.0

@@ -5,10 +5,13 @@ from types import SimpleNamespace
 import hub_client
 import pandas as pd
 import pytest
+import soundfile
+from conftest import TONES
 
 from speech_intent import data, experiment, held_out, provenance
 from speech_intent.errors import DataError
 from speech_intent.recipes import PLAIN, resolve
+from speech_intent.recorder import Recordings
 
 INTENTS = ("dim", "on")
 SPLITS = ["train"] * 6 + ["validation"] * 2 + ["test"] * 4
@@ -226,3 +229,72 @@ def test_the_split_of_a_model_on_the_hub_is_published_with_it(
     monkeypatch.setattr(data, "make_splits", lambda recordings, split: split)
     split = held_out.load_splits("tester/split", PLAIN)
     assert names(split.table, "test") == as_trained("test")
+
+
+# Corrected clips
+
+
+def with_corrections(table: pd.DataFrame, *digests: str) -> pd.DataFrame:
+    rows = [
+        {"file_name": f"c{i}.flac", "intent": "on", "speaker": "", "split": "", "digest": digest}
+        for i, digest in enumerate(digests)
+    ]
+    more = pd.DataFrame(rows).assign(corrected="yes")
+    return pd.concat([table.assign(corrected=""), more], ignore_index=True)
+
+
+@pytest.mark.parametrize("split", ["test", "validation"])
+@pytest.mark.parametrize("seed", [None, 1, 2])
+def test_corrected_clips_are_never_scored_whether_the_model_learned_them_or_not(
+    model, split, seed, caplog
+):
+    """Of the first four, one is new, and others are copies of clips of each split of training."""
+    table = with_corrections(clips(), "new", "on0", "on6", "on8")
+    learned = with_corrections(clips(split=True), "learned")
+    learned = learned.replace({"split": {"": "train"}, "file_name": {"c0.flac": "learned.flac"}})
+    learned[provenance.COLUMNS].to_csv(model / "clips.csv", index=False)
+    table = pd.concat([table, learned.tail(1).assign(split="")], ignore_index=True)
+    assigned = held_out.assign_held_out(model, table, PLAIN, split, seed).table
+    marked = assigned[assigned["corrected"] == "yes"]
+    assert set(marked["split"]) <= {"train", ""}
+    assert names(assigned, split)
+    if seed is None:
+        assert names(assigned, split) == as_trained(split)
+        assert marked["split"].tolist() == ["", "train", "", "", "train"]
+        assert caplog.text == ""
+
+
+def test_corrected_clips_of_given_splits_stay_in_train(model):
+    """A model of earlier may have had one in validation."""
+    table = with_corrections(clips(split=True), "on6").replace({"split": {"": "train"}})
+    recipe = resolve(drop_copies=True)
+    assigned = held_out.assign_held_out(model, table, recipe, "validation").table
+    assert "c0.flac" not in names(assigned, "validation")
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+def test_a_folder_of_nothing_but_corrected_clips_tests_no_model(model, seed):
+    table = with_corrections(clips(), "new").tail(1)
+    for split in ("test", "validation"):
+        with pytest.raises(DataError, match=f"no clip for {split}: all are corrected ones"):
+            held_out.assign_held_out(model, table, PLAIN, split, seed)
+
+
+def test_a_test_clip_that_was_corrected_and_learned_is_left_out_of_the_test(
+    tmp_path, write_folder, recipe, tone, caplog
+):
+    """Its samples are no 16-bit ones, and were rounded when it was kept."""
+    folder = write_folder(tmp_path / "data", 6)
+    tested = data.load_data(recipe(data=folder)).tables["test"]["file_name"][0]
+    soundfile.write(folder / tested, tone(333, 0.4), 16_000, "FLOAT")
+    for intent in TONES:
+        for i in range(3):
+            soundfile.write(tmp_path / "tone.wav", tone(TONES[intent], 0.4, 50 + i), 16_000)
+            Recordings(tmp_path / "mine").keep(tmp_path / "tone.wav", intent, "ann")
+    row = Recordings(tmp_path / "mine").keep(folder / tested, "hear_low", "", corrected=True)
+    given = recipe(data=tmp_path / "mine", freeze="encoder")
+    experiment.run(given, tmp_path / "out")
+    assert row["file_name"] in data.load_data(given).tables["train"]["file_name"]
+    again = held_out.load_splits(tmp_path / "out" / "model", recipe(data=folder), seed=0)
+    assert tested not in again.tables["test"]["file_name"]
+    assert f"that the model was trained on, such as {tested}" in caplog.text

@@ -9,6 +9,7 @@ from hub_client import MINDS14, SCOOTER
 from speech_intent import data, folders, hub_datasets, train
 from speech_intent.errors import DataError
 from speech_intent.recipes import RECIPES, Recipe, resolve
+from speech_intent.tables import is_corrected
 
 SKIT = RECIPES["skit-s2i"]
 
@@ -128,6 +129,18 @@ def test_another_column_may_be_named_as_the_transcript(hub):
 def test_data_without_transcripts_have_no_such_column(hub):
     table = hub_datasets.read_hub(RECIPES["scooter"].data, RECIPES["scooter"]).table
     assert list(table.columns) == ["file_name", "intent", "speaker", "split"]
+
+
+def test_corrected_clips_stay_what_they_are(hub, monkeypatch):
+    parts = hub_datasets._download(SKIT.data, SKIT)
+    n = len(parts["train"])
+    marks = {"Corrected": ["yes", None] * (n // 2), "original_digest": ["ab", None] * (n // 2)}
+    for name, values in marks.items():
+        parts["train"] = parts["train"].add_column(name, values)
+    monkeypatch.setattr(hub_datasets, "_download", lambda repo, recipe: parts)
+    table = hub_datasets.read_hub(SKIT.data, SKIT).table
+    assert is_corrected(table).tolist() == [True, False] * (n // 2) + [False] * (len(table) - n)
+    assert table["original_digest"].tolist()[:3] == ["ab", "", "ab"]
 
 
 def test_a_published_folder_comes_back_as_a_folder(hub, tone_folder):

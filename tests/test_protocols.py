@@ -102,6 +102,75 @@ def test_a_given_split_is_left_as_it_is_and_the_others_draw_anew(table):
     assert sorted(tested["file_name"]) == sorted(table["file_name"])
 
 
+@pytest.fixture
+def corrected(table) -> pd.DataFrame:
+    """The table with corrected clips: of speaker 0, of somebody, and copies of clips 5 and 9."""
+    rows = [
+        ("c0.flac", "a", "speaker 0", "", 1.0, "new 0"),
+        ("c1.flac", "new", "", "", 1.0, "new 1"),
+        ("c2.flac", "b", "", "", 1.0, "5"),
+        ("c3.flac", "c", "", "", 1.0, "9"),
+    ]
+    more = pd.DataFrame(rows, columns=table.columns).assign(corrected="yes")
+    return pd.concat([table.assign(corrected=""), more], ignore_index=True)
+
+
+def of_corrections(fold) -> dict[str, str]:
+    rows = fold.table[fold.table["corrected"] == "yes"]
+    return dict(zip(rows["file_name"], rows["split"], strict=True))
+
+
+@pytest.mark.parametrize("name", ["kfold", "leave-one-speaker-out", "speaker", "random", "given"])
+@pytest.mark.parametrize("seed", range(3))
+def test_corrected_clips_only_train_in_every_protocol(table, corrected, name, seed):
+    recipe = PLAIN.with_seed(seed)
+    folds = drawn(corrected, name, recipe=recipe)
+    assert len(folds) == {"kfold": 4, "leave-one-speaker-out": 4}.get(name, 1)
+    for fold in folds.values():
+        assert set(of_corrections(fold).values()) <= {"train", ""}
+        held_out = fold.table[fold.table["split"].isin(["validation", "test"])]
+        assert not set(held_out["digest"]) & set(rows_of(fold, "train")["digest"])
+    plain = drawn(table, name, recipe=recipe)
+    assert list(plain) == list(folds)
+    for one, other in zip(plain.values(), folds.values(), strict=True):
+        assert set(rows_of(one, "test")["file_name"]) == set(rows_of(other, "test")["file_name"])
+
+
+def test_a_corrected_clip_is_left_out_where_its_speaker_or_its_recording_is_tested(corrected):
+    folds = drawn(corrected, "leave-one-speaker-out")
+    for name, fold in folds.items():
+        splits = of_corrections(fold)
+        held_out = rows_of(fold, "validation")["digest"].tolist()
+        assert splits["c0.flac"] == ("" if name == "speaker 0" else "train")
+        assert splits["c1.flac"] == "train"
+        assert splits["c2.flac"] == ("" if name == "speaker 0" or "5" in held_out else "train")
+        assert splits["c3.flac"] == ("" if name == "speaker 1" or "9" in held_out else "train")
+    for fold in drawn(corrected, "kfold").values():
+        assert of_corrections(fold)["c0.flac"] == "train"  # voices are not kept apart
+
+
+def test_a_speaker_of_nothing_but_corrected_clips_is_not_tested(corrected):
+    corrected.loc[corrected["file_name"] == "c1.flac", "speaker"] = "eve"
+    folds = drawn(corrected, "leave-one-speaker-out")
+    assert list(folds) == [f"speaker {i}" for i in range(4)]
+
+
+@pytest.mark.parametrize("name", ["kfold", "leave-one-speaker-out", "speaker", "random"])
+def test_a_protocol_of_nothing_but_corrected_clips_says_what_is_missing(table, name):
+    with pytest.raises(DataError, match="no clip for test: all are corrected ones"):
+        drawn(table.assign(corrected="yes"), name)
+
+
+def test_folds_with_other_clips_corrected_are_other_folds(uneven, table, corrected):
+    protocol = Protocol("kfold")
+    lists = [
+        protocols.made_of(protocol, uneven, each)["list of clips"]
+        for each in (table, table.assign(corrected=""), corrected, corrected.assign(corrected=""))
+    ]
+    assert lists[0] == lists[1]
+    assert len(set(lists)) == 3
+
+
 def test_a_protocol_that_there_is_not_is_a_fault_of_ours(table):
     with pytest.raises(ValueError, match="there is no protocol 'bootstrap'"):
         drawn(table, "bootstrap")

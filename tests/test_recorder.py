@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import filelock
@@ -15,11 +16,12 @@ import pytest
 import soundfile
 from conftest import TONES
 
-from speech_intent import recorder
+from speech_intent import quality, recorder
 from speech_intent.data import load_data
 from speech_intent.errors import AudioError, OutputError, UserError
 from speech_intent.recipes import resolve
 from speech_intent.recorder import COLUMNS, Recordings
+from speech_intent.tables import is_corrected
 
 RATE = 48_000
 # Keeps clips when it is told to go; says so after each.
@@ -405,3 +407,106 @@ def test_a_clip_from_elsewhere_is_left_alone_whatever_its_comment(recordings, cl
         recordings.clips / "foreign.flac", json.dumps(ROW | {"file_name": "clips/foreign.flac"})
     )
     assert len(Recordings(recordings.folder).rows()) == 2
+
+
+# Corrected clips
+
+
+@pytest.fixture
+def loud(tmp_path, tone) -> str:
+    """A clip whose samples are no 16-bit ones."""
+    path = tmp_path / "loud.wav"
+    soundfile.write(path, tone(TONES["hear_low"], 0.8, rate=RATE), RATE, "FLOAT")
+    return str(path)
+
+
+def test_a_corrected_clip_says_so_in_its_row_and_in_itself(recordings, clip, loud):
+    plain = recordings.keep(clip, "battery", "ann", "how much")
+    row = recordings.keep(loud, "book_now", None, corrected=True)
+    digest = quality.measure(loud).digest
+    marks = {"corrected": "yes", "original_digest": digest}
+    assert row == {**row, "intent": "book_now", "speaker": "", "text": "", **marks}
+    assert quality.measure(recordings.folder / row["file_name"]).digest != digest
+    assert recordings.rows() == [plain | dict.fromkeys(marks, ""), row]
+    assert is_corrected(table(recordings)).tolist() == [False, True]
+    with soundfile.SoundFile(recordings.folder / row["file_name"]) as file:
+        assert json.loads(file.comment) == row
+    again = recordings.keep(clip, "battery", "ann")
+    assert recordings.rows()[2] == again | dict.fromkeys(marks, "")
+
+
+def test_a_corrected_clip_needs_an_intent_and_no_speaker(recordings, clip):
+    with pytest.raises(UserError) as error:
+        recordings.keep(clip, "\n", None, corrected=True)
+    assert error.value.reason == "has no intent; give the intent first"
+    assert files(recordings) == {".lock"}
+
+
+def test_a_corrected_clip_is_taken_once_whatever_its_intent_and_file(recordings, clip, tmp_path):
+    first = recordings.keep(clip, "battery", "", corrected=True)
+    soundfile.write(tmp_path / "same.flac", soundfile.read(clip, dtype="int16")[0], RATE)
+    for path, intent in ((clip, "battery"), (tmp_path / "same.flac", "book_now")):
+        with pytest.raises(UserError) as error:
+            Recordings(recordings.folder).keep(path, intent, "", corrected=True)
+        assert str(error.value) == (
+            f"the clip: is kept already, as 'battery' ({first['file_name']}); "
+            "edit its row in metadata.csv if that is wrong"
+        )
+    whole(recordings, table(recordings))
+    assert recordings.rows() == [first]
+    recordings.keep(clip, "battery", "ann")  # whoever means to
+    assert len(recordings.rows()) == 2
+
+
+def test_of_two_pages_that_correct_a_clip_at_once_one_keeps_it(recordings, clip):
+    def keep(number: int) -> bool:
+        try:
+            Recordings(recordings.folder).keep(clip, f"intent {number}", "", corrected=True)
+        except UserError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(keep, range(8))) == [False] * 7 + [True]
+    assert len(recordings.rows()) == 1
+    whole(recordings, table(recordings))
+
+
+@pytest.mark.parametrize("suffix", [".flac", ".csv"])
+def test_a_full_disk_leaves_a_corrected_clip_to_be_kept_again(
+    recordings, clip, monkeypatch, suffix
+):
+    with monkeypatch.context() as full:
+        fail_at(full, suffix)
+        with pytest.raises(OutputError, match="No space left on device"):
+            recordings.keep(clip, "battery", "", corrected=True)
+    assert files(recordings) == {".lock"}
+    assert recordings.keep(clip, "battery", "", corrected=True) in recordings.rows()
+
+
+def test_corrected_clips_without_a_row_are_listed_again_as_such(recordings, clip, loud):
+    kept = [recordings.keep(clip, "battery", "ann"), recordings.keep(loud, "b", "", corrected=True)]
+    before = sorted(recordings.rows(), key=lambda row: row["intent"])
+    for lines in (1, 2):  # neither row was written; that of the corrected clip was not
+        header = ",".join(COLUMNS)
+        first = ",".join(kept[0].values())
+        recordings.table.write_text("\n".join([header, first][:lines]) + "\n")
+        again = Recordings(recordings.folder)
+        assert sorted(again.rows(), key=lambda row: row["intent"]) == before
+        whole(again, table(again))
+
+
+def test_a_comment_with_half_of_the_marks_is_from_elsewhere(recordings):
+    recordings.clips.mkdir()
+    comment = json.dumps(ROW | {"file_name": "clips/half.flac", "corrected": "yes"})
+    write_flac(recordings.clips / "half.flac", comment)
+    assert Recordings(recordings.folder).rows() == []
+
+
+def test_a_table_that_has_a_split_column_is_refused_for_corrected_clips_too(recordings, clip):
+    recordings.table.write_text("file_name,intent,split\n")
+    before = recordings.table.read_bytes()
+    with pytest.raises(OutputError, match="split column"):
+        recordings.keep(clip, "battery", "", corrected=True)
+    assert recordings.table.read_bytes() == before
+    assert files(recordings) == {".lock", "metadata.csv"}

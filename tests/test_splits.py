@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -189,3 +190,126 @@ def test_copies_that_are_given_on_both_sides_are_refused():
     left = assign_splits(table, resolve(drop_copies=True)).table
     assert counts(left)["test"] == dict.fromkeys(INTENTS, 1)
     assert "train" not in counts(left)
+
+
+# Corrected clips
+
+
+def corrected(*rows: tuple[str, str, str]) -> pd.DataFrame:
+    """Corrected clips: (intent, speaker, digest)."""
+    table = pd.DataFrame(rows, columns=["intent", "speaker", "digest"])
+    names = [f"correction_{i}.flac" for i in range(len(rows))]
+    return table.assign(file_name=names, split="", corrected="yes")
+
+
+def with_corrections(table: pd.DataFrame, *rows: tuple[str, str, str]) -> pd.DataFrame:
+    return pd.concat([table, corrected(*rows)], ignore_index=True).fillna("")
+
+
+def of_corrections(table: pd.DataFrame) -> list[str]:
+    return table.loc[table["corrected"] == "yes", "split"].tolist()
+
+
+def test_corrected_clips_only_train_and_move_no_other_clip():
+    table = with_corrections(clips(10), *[("on", "", f"new {i}") for i in range(30)])
+    for seed in range(5):
+        split = assign_splits(table, resolve(seed=seed))
+        assert of_corrections(split.table) == ["train"] * 30
+        plain = assign_splits(clips(10), resolve(seed=seed)).table
+        assert split.table["split"].tolist()[:30] == plain["split"].tolist()
+        assert split.note.endswith("of train; 30 corrected clips, in train only")
+
+
+def test_corrected_clips_of_people_unknown_do_not_stand_for_a_speaker():
+    """All others are of one speaker, so there are no speakers to hold out."""
+    table = with_corrections(clips(10, speaker=lambda intent, i: "ann"), ("on", "", "new"))
+    split = assign_splits(table)
+    assert split.note.startswith("stratified by clip 30 %")
+    assert of_corrections(split.table) == ["train"]
+    assert "; 1 corrected clips, in train only; WARNING: who speaks 1 of them" in split.note
+
+
+def test_corrected_clips_of_the_speakers_held_out_are_left_out_of_training(caplog):
+    spoken = clips(12, speaker=lambda intent, i: f"speaker {i % 6}")
+    own = [("on", f"speaker {i}", f"new {i}") for i in range(6)]
+    table = with_corrections(spoken, *own, ("on", "", "new"))
+    split = assign_splits(table)
+    held_out = split.table["split"].isin(["validation", "test"])
+    speakers = set(split.table.loc[held_out, "speaker"])
+    assert len(speakers) == 2
+    expected = ["" if f"speaker {i}" in speakers else "train" for i in range(6)]
+    assert of_corrections(split.table) == [*expected, "train"]
+    note = "; 5 corrected clips, in train only; WARNING: who speaks 1 of them is not known"
+    assert split.note.endswith(f"{note}, and may be tested")
+    assert caplog.messages == [
+        "warning: left out of training 1 corrected clips: their recordings or speakers are in test",
+        "warning: left out of training 1 corrected clips: their recordings or speakers are in "
+        "validation",
+    ]
+
+
+def test_a_corrected_copy_of_a_clip_goes_where_that_does_but_is_never_held_out():
+    """Each clip of the first 27 has a corrected copy, of which some have another intent."""
+    copies = [("off", "", f"{intent}{i}") for intent in INTENTS for i in range(9)]
+    split = assign_splits(with_corrections(clips(10), *copies)).table
+    by_digest = split[split["corrected"] == ""].set_index("digest")["split"]
+    for row in split[split["corrected"] == "yes"].itertuples():
+        assert row.split == ("train" if by_digest[row.digest] == "train" else "")
+    assert counts(split)["test"] == dict.fromkeys(INTENTS, 3)
+
+
+def test_a_corrected_copy_of_a_given_test_clip_is_refused_or_dropped_as_others_are():
+    given = clips(4, split=lambda intent, i: ("train", "train", "validation", "test")[i])
+    table = with_corrections(given, ("dim", "", "dim3")).replace({"split": {"": "train"}})
+    with pytest.raises(DataError) as refusal:
+        assign_splits(table, resolve(data="mine"))
+    named = "dim_3.wav (test) and correction_0.flac (train) have the same samples"
+    assert refusal.value.problems[0].startswith(named)
+    assert of_corrections(assign_splits(table, resolve(drop_copies=True)).table) == [""]
+
+
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_nothing_but_corrected_clips_to_draw_from_is_named(split):
+    table = with_corrections(clips(4).iloc[:0], *[("on", "", f"{i}") for i in range(9)])
+    table["split"] = "" if split == "test" else "train"
+    with pytest.raises(DataError) as refusal:
+        assign_splits(table, resolve(data="mine"))
+    assert refusal.value.name == "mine"
+    assert refusal.value.problems == (
+        f"there is no clip for {split}: all are corrected ones, and those only train; "
+        "record others as well",
+    )
+
+
+def test_too_few_clips_beside_corrected_ones_are_too_few():
+    rows = [(intent, "", f"new {intent} {i}") for intent in INTENTS for i in range(5)]
+    with pytest.raises(DataError, match="at least three that are not corrected ones"):
+        assign_splits(with_corrections(clips(2), *rows))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_however_clips_lie_no_corrected_one_and_no_copy_of_one_is_learned_and_tested(seed):
+    rng = np.random.default_rng(seed)
+    people = ["", "ann", "ben", "eve", "joe"]
+    spoken = clips(10, speaker=lambda intent, i: people[i % 5])
+    others = [*spoken["digest"], *"abcdefgh"]
+    rows = [
+        (rng.choice([*INTENTS, "new"]), rng.choice(people), rng.choice(others)) for _ in range(25)
+    ]
+    table = with_corrections(spoken, *rows)
+    by_speaker = bool(seed % 2)
+    split = assign_splits(table, resolve(seed=seed, by_speaker=by_speaker)).table
+    held_out = split[split["split"].isin(["validation", "test"])]
+    train = split[split["split"] == "train"]
+    assert set(held_out["corrected"]) == {""}
+    assert not set(held_out["digest"]) & set(train["digest"])
+    if by_speaker:
+        voices = set(train.loc[train["corrected"] == "yes", "speaker"]) - {""}
+        assert not voices & set(held_out["speaker"])
+    assert of_corrections(split).count("train") > 5
+
+
+def test_a_corrected_copy_with_an_intent_of_its_own_is_no_recording_too_few():
+    """A new intent has two recordings, of which one is known by another intent."""
+    table = with_corrections(clips(10), ("cancel", "", "on1"), ("cancel", "", "new"))
+    assert assign_splits(table).table["split"].isin(["train", "validation", "test", ""]).all()

@@ -126,3 +126,37 @@ def test_numbered_intents_get_their_names():
 )
 def test_splits_have_one_name(name, usual):
     assert tables.split_name(name) == usual
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "is_corrected"),
+    [
+        ("corrected", "yes", True),
+        ("Corrected", " YES\u200b", True),
+        ("corrected", "", False),
+        ("corrected", "no", False),
+        ("corrected", "turn on the light, yes", False),  # somebody's transcript
+        ("corrected_by", "yes", False),
+    ],
+)
+def test_a_clip_is_corrected_where_a_column_says_yes(column, value, is_corrected):
+    rows = table(("a.wav", "on", ""), ("b.wav", "off", "")).assign(**{column: ["", value]})
+    assert tables.is_corrected(rows).tolist() == [False, is_corrected]
+
+
+def test_any_column_may_say_that_a_clip_is_corrected_and_none_need():
+    rows = table(("a.wav", "on", ""), ("b.wav", "off", ""))
+    assert tables.is_corrected(rows).tolist() == [False, False]
+    rows = rows.assign(Corrected=["yes", ""], corrected=["", "yes"])
+    assert tables.is_corrected(rows).tolist() == [True, True]
+    assert tables.is_corrected(rows.iloc[:0]).tolist() == []
+
+
+def test_corrected_clips_that_are_given_to_be_held_out_are_named():
+    splits = ("train", "train", "validation", "test", "test")
+    rows = [(f"{i}.wav", ("on", "off")[i % 2], split) for i, split in enumerate(splits)]
+    marked = table(*rows).assign(corrected=["yes", "", "yes", "yes", ""])
+    assert tables.table_problems(marked) == [
+        "2.wav: is a corrected clip and stands in validation; those only train",
+        "3.wav: is a corrected clip and stands in test; those only train",
+    ]

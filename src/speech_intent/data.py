@@ -17,7 +17,7 @@ from .errors import DataError
 from .hub_names import is_hub_id
 from .recipes import PLAIN, Recipe
 from .splits import SplitTable, assign_splits
-from .tables import SPLITS, Listing, split_problems
+from .tables import ORIGINAL, SPLITS, Listing, is_corrected, split_problems
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -70,8 +70,22 @@ def read_recordings(recipe: Recipe = PLAIN) -> Recordings:
     problems = [*listing.problems, *decoded.problems]
     if problems:
         raise DataError(recipe.data, problems)
-    columns = {"seconds": decoded.seconds, "digest": decoded.digests}
+    digests = _known_digests(listing.table, decoded.digests)
+    columns = {"seconds": decoded.seconds, "digest": digests}
     return Recordings(listing.table.assign(**columns), listing.clips)
+
+
+def _known_digests(table: pd.DataFrame, measured: list[str]) -> list[str]:
+    """Give the digests by which clips are known again: of corrected ones those that they had.
+
+    Samples that are no 16-bit ones were rounded when the clip was kept; as what it was made of, it
+    could not be told from a test clip otherwise.
+    """
+    if ORIGINAL not in table:
+        return measured
+    original = table[ORIGINAL].str[:DIGEST_LENGTH]
+    is_known = is_corrected(table) & original.str.fullmatch(rf"[0-9a-f]{{{DIGEST_LENGTH}}}")
+    return original.where(is_known, pd.Series(measured, table.index)).tolist()
 
 
 def _listing(recipe: Recipe) -> Listing:

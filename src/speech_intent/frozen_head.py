@@ -22,6 +22,7 @@ from . import metrics
 from .batches import Collator
 from .model import NewClassifier, Trained
 from .recipes import Hyperparameters
+from .tables import is_corrected
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -114,13 +115,28 @@ def fit_head(pooled: np.ndarray, table: "Dataset", numbers: Hyperparameters) -> 
     The regularisation is the one of the smallest log loss in cross-validation within the table.
     """
     labels = np.array(table["label"])
-    folds = make_folds(labels, table["speaker"], numbers.seed)
+    folds = _folds_of(table, numbers.seed)
     log = _log_losses(pooled, labels, folds, numbers.class_weights)
     ranked = log.sort_values("log_loss", kind="stable")
     best = float(ranked["inverse_regularisation"].iloc[0])
     fitted = _estimator(best, numbers.class_weights).fit(pooled, labels)
     weight, bias = _folded(fitted)
     return Head(weight, bias, best, log)
+
+
+def _folds_of(table: "Dataset", seed: int) -> Folds:
+    """Divide a table of training clips. Corrected ones are fitted in every fold, scored in none."""
+    columns = [name for name in table.column_names if name != "audio"]
+    rows = table.select_columns(columns).to_pandas()
+    labels = rows["label"].to_numpy()
+    corrected = is_corrected(rows).to_numpy()
+    others = np.flatnonzero(~corrected)
+    if not len(others):
+        return []
+    folds = make_folds(labels[others], rows["speaker"].iloc[others].tolist(), seed)
+    # An intent that only corrected clips have cannot be scored, so none may be predicted.
+    always = np.flatnonzero(corrected & np.isin(labels, labels[others]))
+    return [(np.concatenate([others[kept], always]), others[scored]) for kept, scored in folds]
 
 
 def make_folds(labels: np.ndarray, speakers: Sequence[str], seed: int) -> Folds:

@@ -12,7 +12,8 @@ from .data import Splits
 from .decoding import SUFFIXES
 from .errors import DataError
 from .recipes import Recipe
-from .splits import SplitTable, assign_splits, shared_note
+from .splits import SplitTable, assign_splits, eligible, shared_note
+from .tables import is_corrected
 
 SAME_LIST = 0.9  # of the names on two lists must have the same intent, or they are two datasets
 LEARNED = {  # by what is scored: the splits that the model has learned from
@@ -50,9 +51,12 @@ def assign_held_out(
     Clips are recognised by their samples, or by their names in the same dataset. Where the data
     name splits, those hold; `seed` draws new ones where they do not. Either way clips that the
     model has learned from are left out of `split`, with a warning. Of a model that does not list
-    its clips, the seed decides. Raises `DataError` where no clip may be scored.
+    its clips, the seed decides. Corrected clips are in train or in no split. Raises `DataError`
+    where no clip may be scored.
     """
     clips = provenance.read_clips(folder)
+    if split != "train":
+        eligible(table, recipe, split)
     recipe = recipe.with_seed(split_seed(folder, seed))
     if clips is None:
         return assign_splits(table, recipe)
@@ -125,19 +129,21 @@ def _as_trained(
     is_known = learned.ne("")
     if redraw or not is_known.any():
         return assign_splits(table, recipe)
+    may_score = ~is_corrected(table)
     if table["split"].ne("").any():
-        is_open = (table["split"] == "train") & learned.isin(["train", "validation"])
+        is_open = (table["split"] == "train") & learned.isin(["train", "validation"]) & may_score
         return assign_splits(table.assign(split=table["split"].mask(is_open, learned)), recipe)
-    table = table.assign(split=learned)
+    table = table.assign(split=learned.where(may_score | learned.eq("train"), ""))
     note = "as the model was trained"
-    if not is_known.all():
-        n_new = int((~is_known).sum())
+    is_new = ~is_known & may_score
+    if is_new.any():
+        n_new = int(is_new.sum())
         note += f"; {n_new} clips are new since then, in no split"
         text = (
             "warning: %s: left out %d clips that are new since training, such as %s; "
             "a split column would say which of them are to be scored"
         )
-        logger.warning(text, recipe.data, n_new, _named(table[~is_known]))
+        logger.warning(text, recipe.data, n_new, _named(table[is_new]))
     return SplitTable(table, note + shared_note(table))
 
 

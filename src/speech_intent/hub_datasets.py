@@ -10,9 +10,17 @@ from .columns import find_column, intent_names, speaker_names, transcript_names
 from .errors import DataError, UserError
 from .hub_names import repository
 from .hub_reach import remote_files
-from .names import first_line, stripped
+from .names import first_line, likeness, stripped
 from .recipes import Recipe
-from .tables import Listing, name_intents, split_name, table_problems, warn_of_speakers
+from .tables import (
+    CORRECTED,
+    ORIGINAL,
+    Listing,
+    name_intents,
+    split_name,
+    table_problems,
+    warn_of_speakers,
+)
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -115,6 +123,9 @@ def _rows(split: str, part: "Dataset", recipe: Recipe) -> pd.DataFrame:
     transcript = _transcript(part, recipe)
     if transcript is not None:
         table["text"] = _texts(part, transcript)
+    for column in part.features:
+        if likeness(column) in (CORRECTED, ORIGINAL) and column not in table:
+            table[column] = _texts(part, column)
     return table
 
 

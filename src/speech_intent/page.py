@@ -31,6 +31,7 @@ class Answer:
     words: str  # Markdown
     scores: dict[str, float] | None = None  # of each intent
     waveform: Figure | None = None
+    clip: str = ""  # the answered clip; "" where there is no answer
 
 
 def answer(classifier: IntentClassifier, clip: str | None) -> Answer:
@@ -55,7 +56,7 @@ def answer(classifier: IntentClassifier, clip: str | None) -> Answer:
     paragraphs = [in_words(answered, milliseconds)]
     paragraphs.extend(f"⚠ {escape_markdown(problem)}" for problem in problems)
     waveform = picture(measured.peaks, measured.seconds)
-    return Answer("\n\n".join(paragraphs), dict(prediction.scores), waveform)
+    return Answer("\n\n".join(paragraphs), dict(prediction.scores), waveform, clip)
 
 
 def in_words(answered: dict[str, Any], milliseconds: float) -> str:

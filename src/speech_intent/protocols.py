@@ -20,7 +20,8 @@ from .copies import and_copies, representatives
 from .data import Recordings, Splits
 from .errors import DataError, UserError
 from .recipes import Recipe
-from .splits import assign_splits
+from .splits import assign_splits, eligible, hold_out
+from .tables import CORRECTED, is_corrected
 
 CLASSIFIERS = ("encoder", "MFCC + SVM", "majority class")
 FIGURES = ("n", "correct", "accuracy", "accuracy_interval", "f1_macro", "f1_macro_interval")
@@ -60,16 +61,14 @@ def folds(table: pd.DataFrame, protocol_name: str, n_folds: int, recipe: Recipe)
 
     "given" leaves a folder's own split; "random" and "speaker" draw one by clip or by whole
     speakers; "kfold" is stratified by intent, each clip tested once; "leave-one-speaker-out" tests
-    each speaker in turn. Validation clips are taken out of train. Raises `DataError` where speakers
-    are needed and not known, or clips are fewer than folds.
+    each speaker in turn. Validation clips are taken out of train; corrected clips only train.
+    Raises `DataError` where speakers are needed and not known, or clips are fewer than folds.
     """
-    if protocol_name in ("given", "speaker"):
+    if protocol_name not in ("given", "speaker"):
+        recipe = replace(recipe, by_speaker=False)
+    if protocol_name in ("given", "speaker", "random"):
         table = table if protocol_name == "given" else table.assign(split="")
         yield _fold(protocol_name, table, recipe)
-        return
-    recipe = replace(recipe, by_speaker=False)
-    if protocol_name == "random":
-        yield _fold("random", table.assign(split=""), recipe)
         return
     if protocol_name == "kfold":
         test_rows = _k_folds(table, n_folds, recipe)
@@ -78,9 +77,9 @@ def folds(table: pd.DataFrame, protocol_name: str, n_folds: int, recipe: Recipe)
     else:
         raise ValueError(f"there is no protocol {protocol_name!r}")
     for name, rows in test_rows.items():
-        is_test = np.isin(np.arange(len(table)), rows)
-        split = np.where(is_test, "test", "train")
-        yield _fold(name, table.assign(split=split), recipe)
+        tested = table.assign(split="train")
+        hold_out(tested, rows, "test", by_speaker=protocol_name != "kfold")
+        yield _fold(name, tested, recipe)
 
 
 def _fold(name: str, table: pd.DataFrame, recipe: Recipe) -> Fold:
@@ -88,28 +87,29 @@ def _fold(name: str, table: pd.DataFrame, recipe: Recipe) -> Fold:
     return Fold(name, split.table, split.note)
 
 
-def _k_folds(table: pd.DataFrame, n_folds: int, recipe: Recipe) -> dict[str, np.ndarray]:
-    """Give the numbers of the test rows of each fold, by its name."""
-    most = int(representatives(table)["intent"].value_counts().max())
+def _k_folds(table: pd.DataFrame, n_folds: int, recipe: Recipe) -> dict[str, list[int]]:
+    """Give the index of the test rows of each fold, by its name."""
+    table = eligible(table, recipe, "test")
+    different = representatives(table)
+    most = int(different["intent"].value_counts().max())
     if most < n_folds:
         problem = f"no intent has enough clips for {n_folds} folds: the most are {most}"
         raise DataError(recipe.data, [problem])
     parts = StratifiedKFold(n_folds, shuffle=True, random_state=recipe.numbers.seed)
-    different = representatives(table)
     test_rows = {}
     for i, (_, rows) in enumerate(parts.split(different, different["intent"])):
-        tested = and_copies(table, different.index[rows].tolist())
-        test_rows[f"fold-{i}"] = np.array(tested)
+        test_rows[f"fold-{i}"] = and_copies(table, different.index[rows].tolist())
     return test_rows
 
 
-def _speakers(table: pd.DataFrame, recipe: Recipe) -> dict[str, np.ndarray]:
-    """Give the numbers of the rows of each speaker, by name."""
+def _speakers(table: pd.DataFrame, recipe: Recipe) -> dict[str, list[int]]:
+    """Give the index of the test rows of each speaker, by name."""
+    table = eligible(table, recipe, "test")
     names = sorted(set(table["speaker"]) - {""})
     if len(names) < 2:
         problem = "leave-one-speaker-out needs a column that names two speakers or more; use kfold"
         raise DataError(recipe.data, [problem])
-    return {name: np.flatnonzero(table["speaker"] == name) for name in names}
+    return {name: table.index[table["speaker"] == name].tolist() for name in names}
 
 
 def run_protocol(protocol: Protocol, recipe: Recipe, output_dir: Path) -> dict[str, Any]:
@@ -166,6 +166,7 @@ def _run_folds(
 
 def made_of(protocol: Protocol, recipe: Recipe, table: pd.DataFrame) -> dict[str, Any]:
     """Name everything that decides what a fold's results are, but for the seed."""
+    table = table.assign(split=table["split"].mask(is_corrected(table), CORRECTED))
     ingredients = provenance.ingredients(recipe)
     del ingredients["seed"]  # a folder may hold several
     return {
@@ -223,11 +224,10 @@ def summary(answers: pd.DataFrame, first_seed: int) -> dict[str, Any]:
     truth = pooled["intent"].map(ids)
     predicted = pooled["predicted"].map(ids)
     scores = metrics.classification_metrics(truth, predicted, labels, pooled["speaker"])
-    several = len(runs) > 1
     return {
         **{name: scores[name] for name in POOLED},
         "mean": float(runs["accuracy"].mean()),
-        "sd": float(runs["accuracy"].std(ddof=1)) if several else None,
+        "sd": float(runs["accuracy"].std(ddof=1)) if len(runs) > 1 else None,
         "runs": runs.to_dict("records"),
     }
 

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import io
+import itertools
 import json
 import os
 import uuid
@@ -18,8 +19,11 @@ from filelock import FileLock, Timeout
 from . import audio
 from .errors import OutputError, UserError
 from .names import one_line
+from .quality import measure
+from .tables import CORRECTED, ORIGINAL, YES
 
 COLUMNS = ("file_name", "intent", "speaker", "text")
+MARKS = (CORRECTED, ORIGINAL)  # further columns, of corrected clips
 NEEDED = ("file_name", "intent")  # of a table that was there before
 LONGEST_NAME = 2_000  # characters; a sentence has a hundred
 LONGEST_FIELD = 1 << 30  # characters that are read; csv's own limit is 131,072
@@ -77,19 +81,18 @@ class Recordings:
         intent: str | None,
         speaker: str | None,
         text: str | None = "",
+        corrected: bool = False,
     ) -> dict[str, str]:
         """Add a clip, mixed to mono, as 16-bit FLAC at its own sampling rate; return its row.
 
-        Names are data: cleaned of line breaks and outer blanks, never part of a path. Raises
-        `AudioError` for a clip that cannot be used, `UserError` without an intent or a speaker,
-        `OutputError` where nothing can be written; the folder is then as it was.
+        Names are data: cleaned of line breaks and outer blanks, never part of a path. A `corrected`
+        clip (see `tables.is_corrected`) may have no speaker, and is taken once. Raises `AudioError`
+        for a clip that cannot be used, `UserError` without an intent or a speaker, `OutputError`
+        where nothing can be written; the folder is then as it was.
         """
-        names = {
-            "intent": one_line(intent),
-            "speaker": one_line(speaker),
-            "text": one_line(text),
-        }
-        missing = [column for column in ("intent", "speaker") if not names[column]]
+        names = {"intent": one_line(intent), "speaker": one_line(speaker), "text": one_line(text)}
+        needed = ("intent",) if corrected else ("intent", "speaker")
+        missing = [column for column in needed if not names[column]]
         if missing:
             problem = f"has no {' and no '.join(missing)}"
             raise UserError(clip, problem, f"give the {' and the '.join(missing)} first")
@@ -99,6 +102,8 @@ class Recordings:
             raise UserError(clip, problem, "shorten it")
         file_name = f"clips/{datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:12]}.flac"
         row = {"file_name": file_name, **names}
+        if corrected:
+            row |= {CORRECTED: YES, ORIGINAL: measure(clip, warn=audio.say_nothing).digest}
         content = _encode(clip, row)
         with self._refusals(), self._lock:
             self._add(row, content)
@@ -118,6 +123,7 @@ class Recordings:
     def _add(self, row: dict[str, str], content: bytes) -> None:
         """Write a clip, then its row; take the clip back where the row cannot be written."""
         rows = self.rows()
+        _check_new(row, rows)
         self.clips.mkdir(exist_ok=True)
         path = self.folder / row["file_name"]
         _replace(path, content)
@@ -128,7 +134,7 @@ class Recordings:
             raise
 
     def _write(self, rows: list[dict[str, str]]) -> None:
-        columns = list(dict.fromkeys([*COLUMNS, *rows[0]]))
+        columns = list(dict.fromkeys([*COLUMNS, *itertools.chain(*rows)]))
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
         writer.writeheader()
@@ -147,11 +153,8 @@ class Recordings:
                 part.unlink()
             rows = self.rows()
             listed = {row["file_name"] for row in rows}
-            unlisted = [
-                path
-                for path in sorted(self.clips.glob("*.flac"))
-                if f"clips/{path.name}" not in listed
-            ]
+            clips = sorted(self.clips.glob("*.flac"))
+            unlisted = [path for path in clips if f"clips/{path.name}" not in listed]
             lost = [row for row in map(_row_in, unlisted) if row is not None]
             if lost:
                 self._write([*rows, *lost])
@@ -185,6 +188,14 @@ class Recordings:
             raise OutputError(self.folder, problem, remedy) from error
 
 
+def _check_new(row: dict[str, str], rows: list[dict[str, str]]) -> None:
+    """Raise `UserError` for a corrected clip that is among the rows already."""
+    for other in rows:
+        if row.get(ORIGINAL) and other.get(ORIGINAL) == row[ORIGINAL]:
+            problem = f"is kept already, as {other['intent']!r} ({other['file_name']})"
+            raise UserError("the clip", problem, "edit its row in metadata.csv if that is wrong")
+
+
 def _encode(clip: str | Path, row: dict[str, str]) -> bytes:
     """Encode a clip as mono 16-bit FLAC with its row; 16-bit samples come out as they went in.
 
@@ -212,7 +223,7 @@ def _row_in(clip: Path) -> dict[str, str] | None:
             row = json.loads(file.comment)
     except (soundfile.SoundFileError, ValueError, RecursionError):
         return None
-    if not isinstance(row, dict) or set(row) != set(COLUMNS):
+    if not isinstance(row, dict) or set(row) not in ({*COLUMNS}, {*COLUMNS, *MARKS}):
         return None
     if not all(isinstance(value, str) for value in row.values()):
         return None

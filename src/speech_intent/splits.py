@@ -10,6 +10,7 @@ import pandas as pd
 from .copies import and_copies, check_copies, representatives
 from .errors import DataError
 from .recipes import PLAIN, Recipe
+from .tables import is_corrected
 
 TRIES = 200  # orders of the speakers that are drawn; a few dozen nearly always hold a good one
 SLACK = 0.02  # by which a share may be exceeded, since speakers come whole
@@ -32,7 +33,8 @@ def assign_splits(table: pd.DataFrame, recipe: Recipe = PLAIN) -> SplitTable:
     Test clips: as given, else the recipe's share of the clips, by speaker where speakers are known
     and every intent then stands on both sides, else stratified by intent. Validation clips are
     carved out of train in the same way. Clips of a speaker who is not named count as one speaker's.
-    Clips with the same samples (`digest`) stay together, or see `check_copies`.
+    Clips with the same samples (`digest`) stay together, or see `check_copies`. Corrected clips are
+    held out in no split that is drawn; see `is_corrected` and `hold_out`. Raises `DataError`.
     """
     table = table.copy()
     note = "given"
@@ -47,9 +49,16 @@ def assign_splits(table: pd.DataFrame, recipe: Recipe = PLAIN) -> SplitTable:
 
 
 def shared_note(table: pd.DataFrame) -> str:
-    """Warn, for a note, of speakers and phrasings on both sides of the test; "" of none."""
+    """Say, for a note, what train shares with the test, or may; "" where it is nothing."""
     shared = _shared(table)
-    return f"; WARNING: test shares {' and '.join(shared)} with train" if shared else ""
+    note = f"; WARNING: test shares {' and '.join(shared)} with train" if shared else ""
+    train = table[is_corrected(table) & table["split"].eq("train")]
+    if len(train):
+        note += f"; {len(train)} corrected clips, in train only"
+    n_unknown = int(train["speaker"].eq("").sum())
+    if n_unknown and _values(table, "speaker", "test"):
+        note += f"; WARNING: who speaks {n_unknown} of them is not known, and may be tested"
+    return note
 
 
 def _shared(table: pd.DataFrame) -> list[str]:
@@ -71,7 +80,7 @@ def _values(table: pd.DataFrame, column: str, split: str) -> set[str]:
 
 def _hold_out(table: pd.DataFrame, split: str, share: float, recipe: Recipe) -> str:
     """Move a share of the train rows to another split, in place; say by which rule."""
-    rows = table[table["split"] == "train"]
+    rows = eligible(table[table["split"] == "train"], recipe, split)
     if split == "test":
         _check_recordings(rows, recipe)
     seed = recipe.numbers.seed
@@ -79,7 +88,7 @@ def _hold_out(table: pd.DataFrame, split: str, share: float, recipe: Recipe) -> 
     if recipe.by_speaker and rows["speaker"].nunique() > 1:
         held_out = _draw_speakers(rows, share, seed)
         if held_out is not None:
-            table.loc[held_out, "split"] = split
+            hold_out(table, held_out, split, by_speaker=True)
             return f"by speaker {percent}, seed {seed}"
         logger.warning(
             "warning: too few speakers to hold some out for %s with every intent on both sides; "
@@ -89,9 +98,42 @@ def _hold_out(table: pd.DataFrame, split: str, share: float, recipe: Recipe) -> 
     held_out = and_copies(rows, _draw_clips(representatives(rows), share, seed))
     if not held_out:
         problem = f"no clip can be spared for {split}: every intent needs at least three"
+        if is_corrected(table).any():
+            problem += " that are not corrected ones"
         raise DataError("the data", [problem])
-    table.loc[held_out, "split"] = split
+    hold_out(table, held_out, split, by_speaker=False)
     return f"stratified by clip {percent}, seed {seed}"
+
+
+def eligible(table: pd.DataFrame, recipe: Recipe, split: str) -> pd.DataFrame:
+    """Give the rows that a split may be drawn from: all but those of corrected clips.
+
+    Raises `DataError` where there is none.
+    """
+    rows = table[~is_corrected(table)]
+    if rows.empty:
+        problem = f"there is no clip for {split}: all are corrected ones, and those only train"
+        raise DataError(recipe.data, [f"{problem}; record others as well"])
+    return rows
+
+
+def hold_out(table: pd.DataFrame, rows: Sequence[int], split: str, by_speaker: bool) -> None:
+    """Move rows, by their index, to a split, in place.
+
+    Corrected clips stay in train, but for copies of those rows: what is tested would be learned.
+    Those are left out, as are the corrected clips of the rows' speakers where voices are kept
+    apart: with "" in `split`, and a warning.
+    """
+    table.loc[rows, "split"] = split
+    held_out = table.loc[rows]
+    is_known = table["digest"].isin(held_out["digest"])
+    if by_speaker:
+        is_known |= table["speaker"].isin(set(held_out["speaker"]) - {""})
+    left_out = is_known & is_corrected(table) & table["split"].eq("train")
+    table.loc[left_out, "split"] = ""
+    if left_out.any():
+        text = "warning: left out of training %d corrected clips: their recordings or speakers are "
+        logger.warning(text + "in %s", left_out.sum(), split)
 
 
 def _check_recordings(rows: pd.DataFrame, recipe: Recipe) -> None:

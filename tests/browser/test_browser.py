@@ -182,6 +182,41 @@ def test_an_example_an_upload_and_a_broken_file_are_answered(context, server, tm
     expect(page.locator("#answer")).to_contain_text("text.wav: is text, not audio")
 
 
+def correct(page: Page, intent: str) -> None:
+    page.get_by_label("Wrong? It was").fill(intent)
+    page.get_by_label("Wrong? It was").press("Enter")
+    page.get_by_role("button", name="Correct it").click()
+
+
+def test_a_wrong_answer_is_corrected_once_and_only_while_it_is_seen(
+    context, server, microphone, tmp_path
+):
+    page = open_page(context, server)
+    message = page.locator("#corrected")
+    expect(page.locator("#consent")).to_contain_text("Nothing is kept until you press")
+    correct(page, "battery")
+    expect(message).to_contain_text("has no answer yet")
+    record(page, microphone, first_clip("Top_speed")["file_name"])
+    answer(page)
+    expect(page.get_by_label("Wrong? It was")).to_have_value("")
+    correct(page, "of my own")
+    expect(message).to_contain_text("clips there now: 1, corrected: 1")
+    screenshot(page, "corrected")
+    correct(page, "battery")
+    expect(message).to_contain_text("is kept already, as 'of my own'")
+    page.get_by_role("button", name="Clear").click()
+    expect(page.locator("#answer h2")).to_have_count(0)
+    expect(message).not_to_contain_text("kept")
+    correct(page, "battery")
+    expect(message).to_contain_text("has no answer yet")
+    page.get_by_role("tab", name="Make data").click()
+    expect(page.locator("#counts")).to_contain_text(re.compile(r"of my own\s*1\s*1"))
+    with (tmp_path / "recordings" / "metadata.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["intent"], row["speaker"], row["corrected"]) == ("of my own", "", "yes")
+    assert (tmp_path / "recordings" / row["file_name"]).is_file()
+
+
 MARKUP = "*x* <img src=//example.org/x.png> # a $$5$$ ![b](//example.org/s.png) `c` &amp; ~~d~~"
 
 
