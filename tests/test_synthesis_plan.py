@@ -55,7 +55,11 @@ def test_every_split_has_every_intent_and_voices_of_its_own():
 
 
 def test_splits_that_the_sentences_name_hold():
-    given = [sentence("on", "on", "train"), sentence("on", "go", "test"), sentence("off", "off", "train")]
+    given = [
+        sentence("on", "on", "train"),
+        sentence("on", "go", "test"),
+        sentence("off", "off", "train"),
+    ]
     clips = plan(given, 90, VOICES, seed=0)
     assert {(clip.text, clip.split) for clip in clips} == {
         ("on", "train"),

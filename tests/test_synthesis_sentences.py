@@ -19,7 +19,9 @@ def problems(tmp_path, text: str) -> tuple[str, ...]:
 
 
 def test_rows_become_sentences(tmp_path):
-    read = read_sentences(written(tmp_path, "intent,text\non,turn it on\noff,'[turn|switch] off'\n"))
+    read = read_sentences(
+        written(tmp_path, "intent,text\non,turn it on\noff,'[turn|switch] off'\n")
+    )
     assert [(sentence.intent, sentence.line, sentence.split) for sentence in read] == [
         ("on", 2, ""),
         ("off", 3, ""),

@@ -1,4 +1,6 @@
-"""From sentences to a data folder of synthetic speech: what `python -m speech_intent.synthesize` runs.
+"""From sentences to a data folder of synthetic speech, for `synthesize`.
 
-In the order the data flows: patterns, sentences, espeak, engines, voices, plan, speaking, writing.
+`patterns` one text for several sentences; `sentences` a file of them, checked; `espeak` and
+`engines` text to waveform; `voices` who speaks; `plan` who says what; `speaking` a clip with room
+and noise; `card` what the folder says of itself.
 """

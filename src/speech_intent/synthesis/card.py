@@ -1,4 +1,4 @@
-"""The card of a folder of synthetic speech: README.md, which says first that nobody was recorded."""
+"""The card of a folder of synthetic speech, which says first that nobody was recorded."""
 
 from pathlib import Path
 
@@ -32,8 +32,9 @@ tags:
 heard nobody, and its accuracy on these clips says nothing about people.
 
 `python -m speech_intent.synthesize` made {n_clips:,} clips of {n_intents} intents from {n_texts:,}
-sentences: 16 kHz, mono, FLAC. `metadata.csv` has the columns file_name, intent, speaker, engine, text and split.
-Each split has voices of its own; half of the clips were put into a room, noise, or a telephone.
+sentences: 16 kHz, mono, FLAC. `metadata.csv` has the columns file_name, intent, speaker, engine,
+text and split. Each split has voices of its own; half of the clips were put into a room, noise, or
+a telephone.
 
 | engine | clips | speakers |
 |---|---:|---:|

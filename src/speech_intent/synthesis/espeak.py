@@ -21,30 +21,32 @@ CALLBACK = ctypes.CFUNCTYPE(
 )
 
 
+def variants() -> Sequence[str]:
+    """List the variants of a voice's sound, such as "f3", that the package's data have."""
+    import espeakng_loader
+
+    folder = Path(espeakng_loader.get_data_path()) / "voices" / "!v"
+    return sorted(path.name for path in folder.iterdir())
+
+
 class Espeak:
     """The library, ready to speak. Raises ImportError where the package is not installed."""
 
     def __init__(self) -> None:
         import espeakng_loader
 
-        self.data = Path(espeakng_loader.get_data_path())
+        data = espeakng_loader.get_data_path()
         self._library = ctypes.CDLL(espeakng_loader.get_library_path())
-        folder = str(self.data).encode()
-        self.sampling_rate = self._library.espeak_Initialize(SYNCHRONOUS, 0, folder, 0)
+        self.sampling_rate = self._library.espeak_Initialize(SYNCHRONOUS, 0, data.encode(), 0)
         if self.sampling_rate <= 0:
-            raise ImportError(f"eSpeak NG finds no data in {self.data}")
+            raise ImportError(f"eSpeak NG finds no data in {data}")
         self._parts: list[np.ndarray] = []
         self._callback = CALLBACK(self._take)  # kept: the library holds its address alone
-        self._library.espeak_SetSynthCallback(self._callback)
 
     def _take(self, samples: "ctypes._Pointer", n_samples: int, _events: int) -> int:
         if samples and n_samples > 0:
             self._parts.append(np.ctypeslib.as_array(samples, (n_samples,)).copy())
         return 0  # go on
-
-    def variants(self) -> Sequence[str]:
-        """List the variants of a voice's sound that the data have."""
-        return sorted(path.name for path in (self.data / "voices" / "!v").iterdir())
 
     def speak(self, text: str, voice: str, pace: float, pitch: float, span: float) -> np.ndarray:
         """Speak a text: float32, (n_samples,), at `sampling_rate`; empty where it has no sound.
@@ -61,6 +63,7 @@ class Espeak:
         }
         for name, value in settings.items():
             self._library.espeak_SetParameter(name, value, 0)
+        self._library.espeak_SetSynthCallback(self._callback)  # a process may have two of us
         self._parts.clear()
         content = text.encode()
         size = ctypes.c_size_t(len(content) + 1)

@@ -5,7 +5,6 @@ ways; `[please|]` may be left out. Brackets may stand in brackets.
 """
 
 from dataclasses import dataclass
-from typing import Union
 
 import numpy as np
 
@@ -24,7 +23,7 @@ class Choice:
     ways: tuple["Pattern", ...]
 
 
-Pattern = tuple[Union[str, Choice], ...]  # said one after the other
+Pattern = tuple[str | Choice, ...]  # said one after the other
 
 
 def parse(text: str) -> Pattern:

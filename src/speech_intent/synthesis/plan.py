@@ -66,15 +66,11 @@ def _counts(sentences: list[Sentence], intents: list[str], n_clips: int | None) 
     return [each + (i < more) for i in range(len(intents))]
 
 
-def _pairs(
-    own: list[Sentence], n: int, rng: np.random.Generator
-) -> Iterator[tuple[Sentence, str]]:
+def _pairs(own: list[Sentence], n: int, rng: np.random.Generator) -> Iterator[tuple[Sentence, str]]:
     """Pair an intent's sentences with splits, `n` times; each sentence about equally often."""
     given = sorted({sentence.split for sentence in own} - {""}, key=SPLITS.index)
     whole = sum(SPLIT_SHARES[split] for split in given or SPLITS)
-    counts = {
-        split: max(1, round(n * SPLIT_SHARES[split] / whole)) for split in given or SPLITS
-    }
+    counts = {split: max(1, round(n * SPLIT_SHARES[split] / whole)) for split in given or SPLITS}
     counts["train"] = max(1, n - sum(k for split, k in counts.items() if split != "train"))
     for split, k in counts.items():
         said = [sentence for sentence in own if not given or sentence.split == split]

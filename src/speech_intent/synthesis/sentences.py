@@ -11,7 +11,7 @@ from ..names import composed, likeness, one_line, printable
 from ..recipes import PLAIN
 from ..table_files import read_rows
 from ..tables import SPLITS, split_name
-from .patterns import Pattern, PatternError, may_be_empty, parse
+from .patterns import Pattern, may_be_empty, parse
 
 LONGEST = 400  # characters of a sentence; half a minute of speech
 
