@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from . import hub_errors
-from .columns import find_column, intent_names, speaker_names, transcript_names
+from .columns import ENGINE, find_column, intent_names, speaker_names, transcript_names
 from .errors import DataError, UserError
 from .hub_names import repository
 from .hub_reach import remote_files
 from .names import first_line, stripped
 from .recipes import Recipe
-from .tables import Listing, name_intents, split_name, table_problems, warn_of_speakers
+from .tables import Listing, Role, name_intents, split_name, table_problems
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -51,7 +51,7 @@ def _is_cached(repo: str) -> bool:
     return (Path(config.HF_DATASETS_CACHE) / repo.replace("/", "___")).is_dir()
 
 
-def read_hub(repo: str, recipe: Recipe) -> Listing:
+def read_hub(repo: str, recipe: Recipe, role: Role = "alone") -> Listing:
     """List the clips of a Hub dataset, its configuration and columns as the recipe says.
 
     `file_name` is SPLIT/NUMBER; for the rest see `Listing`. Raises `DataError` for a dataset that
@@ -76,8 +76,7 @@ def read_hub(repo: str, recipe: Recipe) -> Listing:
     clips = concatenate_datasets(encoded)
     if recipe.audio != "audio":
         clips = clips.rename_column(recipe.audio, "audio")
-    problems = table_problems(table)
-    warn_of_speakers(table)
+    problems = table_problems(table, role=role)
     empty = [clip is None for clip in clips["audio"]]
     problems += [f"{name}: has no audio" for name in table.loc[empty, "file_name"]]
     return Listing(table, clips, tuple(problems))
@@ -115,6 +114,9 @@ def _rows(split: str, part: "Dataset", recipe: Recipe) -> pd.DataFrame:
     transcript = _transcript(part, recipe)
     if transcript is not None:
         table["text"] = _texts(part, transcript)
+    engine = find_column(part.features, (ENGINE,))
+    if engine is not None:
+        table[ENGINE] = _texts(part, engine)
     return table
 
 
