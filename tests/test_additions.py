@@ -130,9 +130,9 @@ def test_what_people_say_in_test_must_be_in_train_of_one_or_the_other():
 def test_intents_of_one_side_only_are_warned_of(caplog):
     join(PEOPLE, listing(("1.wav", "dim", ""), ("2.wav", "on", ""), ("3.wav", "red", "")))
     assert [record.getMessage() for record in caplog.records] == [
-        "warning: people has no clip of 2 intents, which are learned from added clips alone: "
+        "warning: people: intents without a clip, which are learned from added ones alone: "
         "dim, red",
-        "warning: no added clip has 1 intents of people: off",
+        "warning: people: intents of which no clip was added: off",
     ]
     caplog.clear()
     join(PEOPLE, VOICES)

@@ -1,10 +1,11 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from speech_intent import baseline, experiment, protocols, run_folder
+from speech_intent import baseline, data, experiment, protocols, run_folder
 from speech_intent.errors import DataError, OutputError, UserError
 from speech_intent.protocols import Protocol
 
@@ -368,6 +369,9 @@ def test_added_clips_are_trained_on_in_every_fold_and_not_counted(tmp_path, writ
     assert results["encoder"]["n"] == results["MFCC + SVM"]["n"] == 24
     assert results["synthetic"] == {"train": [8, 16], "validation": [0, 4], "scored": [0, 12]}
     assert "8 of 16 training clips are synthetic." in protocols.table_of(results)
+    assert "adapted" not in results
+    adapted = protocols._facts(replace(given, adapt=str(folder)), data.read_recordings(given).table)
+    assert adapted["adapted"]["test_clips"] == adapted["adapted"]["clips"] == 24
     (voices / "clips" / "hear_low_1.wav").unlink()
     table = (
         (voices / "metadata.csv").read_text().replace("clips/hear_low_1.wav,hear_low,robot\n", "")

@@ -315,6 +315,7 @@ def test_copies_of_one_recording_are_no_clips_to_spare():
     people = clips(3, digest=lambda intent, i: intent)
     split = assign_splits(with_added(people, 10), ADDING)
     assert sides(split.table)["train"]["people"] == 9
+    assert set(sides(split.table)["test"]) == {"voices"}
 
 
 def test_an_added_copy_of_a_test_clip_is_refused_or_left_out():
@@ -359,3 +360,10 @@ def test_only_the_split_that_is_scored_need_have_clips():
     with pytest.raises(DataError, match="no clip can be spared for test"):
         assign_splits(clips(1), scored="test")
     assert assign_splits(clips(1), scored="train").note == "all train"
+
+
+def test_where_neither_side_has_clips_to_spare_nothing_is_trained():
+    with pytest.raises(DataError) as refusal:
+        assign_splits(with_added(clips(1), 1), ADDING)
+    problem = "no clip can be spared for test, and none of the added ones; record more"
+    assert (refusal.value.name, refusal.value.problems) == ("people", (problem,))

@@ -1,5 +1,6 @@
 import shutil
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -64,6 +65,12 @@ def test_broken_files_are_left_out_and_told_once(room, caplog):
     assert message.startswith(f"warning: {room}: left out 4 files that cannot be used: 0.wav: ")
     assert "2.wav: " in message
     assert message.endswith("; ...")
+
+
+def test_silence_tells_nothing_of_a_place(room, caplog):
+    soundfile.write(room / "0.wav", np.zeros(RATE), RATE)
+    assert len(unlabelled.read(str(room)).clips) == 4
+    assert "left out 1 files that cannot be used: 0.wav: is silent" in caplog.text
 
 
 def test_a_folder_without_recordings_is_refused(tmp_path):

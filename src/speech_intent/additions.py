@@ -110,11 +110,13 @@ def joined(own: Listing, others: Mapping[str, Listing], recipe: Recipe) -> Listi
     table = pd.concat(tables, ignore_index=True).fillna("")
     if not problems:
         problems += _problems(table)
+    if not problems:
         _warn_of_intents(table, recipe)
-    listings = [own, *others.values()]
-    features = own.clips.features
-    clips = concatenate_datasets([listing.clips.cast(features) for listing in listings])
-    return Listing(table, clips, tuple(problems))
+    parts = [own.clips]
+    for listing in others.values():
+        is_alike = listing.clips.features == own.clips.features  # a folder's are not the Hub's
+        parts.append(listing.clips if is_alike else listing.clips.cast(own.clips.features))
+    return Listing(table, concatenate_datasets(parts), tuple(problems))
 
 
 def _problems(table: pd.DataFrame) -> Iterator[str]:
@@ -132,11 +134,11 @@ def _warn_of_intents(table: pd.DataFrame, recipe: Recipe) -> None:
     parts = apart(table)
     own, added = set(parts.own["intent"]), set(parts.added["intent"])
     if added - own:
-        text = "warning: %s has no clip of %d intents, which are learned from added clips alone: %s"
-        logger.warning(text, recipe.data, len(added - own), _listed(added - own))
+        text = "warning: %s: intents without a clip, which are learned from added ones alone: %s"
+        logger.warning(text, recipe.data, _listed(added - own))
     if own - added:
-        text = "warning: no added clip has %d intents of %s: %s"
-        logger.warning(text, len(own - added), recipe.data, _listed(own - added))
+        text = "warning: %s: intents of which no clip was added: %s"
+        logger.warning(text, recipe.data, _listed(own - added))
 
 
 def _listed(intents: set[str]) -> str:

@@ -24,6 +24,7 @@ from . import (
     provenance,
     remarks,
     run_folder,
+    unlabelled,
 )
 from .data import Recordings, Splits
 from .errors import UserError
@@ -110,12 +111,18 @@ def _run_folds(
 def _facts(recipe: Recipe, table: pd.DataFrame) -> dict[str, Any]:
     """Say for a record which clips there are: the data's own, and how many were added."""
     own = additions.apart(table).own
+    adapted = {}
+    if recipe.adapt is not None:
+        recordings = unlabelled.read(recipe.adapt)
+        n_among = int(own["digest"].isin(recordings.clips["digest"]).sum())
+        adapted = {"adapted": {**recordings.facts(), "test_clips": n_among}}
     return {
         "data": Path(recipe.data).name,
         "data_hash": _hash(table, ["file_name", "intent"]),
         "n": len(own),
         "n_added": len(table) - len(own),
         "speakers": len(set(own["speaker"]) - {""}),
+        **adapted,
     }
 
 

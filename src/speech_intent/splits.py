@@ -124,7 +124,10 @@ def _borrow(
         added.loc[is_named, "split"] = split
     else:
         drawn = _hold_out(added, split, share, replace(recipe, by_speaker=True))
-        rule = str(_needed(drawn, split, None))
+        if drawn is None:
+            problem = f"no clip can be spared for {split}, and none of the added ones"
+            raise DataError(recipe.data, [f"{problem}; record more"])
+        rule = drawn
     text = "warning: %s has no clips to spare for %s; added ones stand in: %s"
     logger.warning(text, recipe.data, split, BORROWED[split])
     return f"WARNING: {split} of added clips, {rule}: {BORROWED[split]}"

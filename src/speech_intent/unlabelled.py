@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import additions, archives, layouts, quality
+from .audio import SILENT_PEAK
 from .data import DIGEST_LENGTH
 from .errors import AudioError, DataError
 from .names import printable
@@ -62,6 +63,9 @@ def _read(name: str, files: tuple[Path, ...], stamps: tuple[tuple[int, int], ...
             clip = quality.measure(file)
         except AudioError as error:
             problems.append(f"{file.name}: {error.reason}")
+            continue
+        if clip.peak < SILENT_PEAK:
+            problems.append(f"{file.name}: is silent")
             continue
         audio = {"bytes": None, "path": str(file)}
         digest = clip.digest[:DIGEST_LENGTH]
