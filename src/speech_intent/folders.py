@@ -48,13 +48,13 @@ def read_folder(folder: Path, recipe: Recipe = PLAIN) -> Listing:
     """
     from datasets import Dataset, Features, Value
 
-    layout = layouts.find_layout(folder)
+    layout = layouts.find_layout(folder, 1 if recipe.is_part else 2)
     files = ClipFiles(folder, layout.clips)
     parts = [_read_part(files, part, layout, recipe) for part in layout.parts]
     problems = [problem for part in parts for problem in part.problems]
     if any(part.table.empty for part in parts):
         raise DataError(folder, problems)
-    is_whole = not problems
+    is_whole = not problems and not recipe.is_part
     table = pd.concat([part.table for part in parts]).fillna("")
     found = [files.find(name) for name in table["file_name"]]
     for place, clip in zip(table.index, found, strict=True):

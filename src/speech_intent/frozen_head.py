@@ -73,7 +73,7 @@ def train(classifier: NewClassifier, tables: "DatasetDict", numbers: Hyperparame
     }
     # No process writes before each has found the folder free.
     process_state().wait_for_everyone()
-    return Trained(logits, label_ids, head.log, record)
+    return Trained(logits, label_ids, head.log, record, pooled)
 
 
 def process_state() -> PartialState:
@@ -216,6 +216,23 @@ def write_head(network: "PreTrainedModel", head: Head) -> None:
         weight, bias = np.eye(n_labels, width), np.zeros(n_labels)
     network.classifier = _linear(weight, bias)
     network.to(network.device)
+
+
+def read_head(network: "PreTrainedModel") -> tuple[np.ndarray, np.ndarray]:
+    """Give the linear head that a model's own layers add up to.
+
+    Weight (n_labels, size) and bias (n_labels,), float64, of what `pooled_outputs` gives.
+    """
+    weight, bias = _numbers(network.classifier)
+    if hasattr(network, "projector"):
+        inner_weight, inner_bias = _numbers(network.projector)
+        return weight @ inner_weight, weight @ inner_bias + bias
+    return weight, bias
+
+
+def _numbers(layer: torch.nn.Linear) -> tuple[np.ndarray, np.ndarray]:
+    weight, bias = layer.weight.detach(), layer.bias.detach()
+    return weight.cpu().double().numpy(), bias.cpu().double().numpy()
 
 
 def _linear(weight: np.ndarray, bias: np.ndarray) -> torch.nn.Linear:

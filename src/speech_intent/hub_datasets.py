@@ -76,7 +76,7 @@ def read_hub(repo: str, recipe: Recipe) -> Listing:
     clips = concatenate_datasets(encoded)
     if recipe.audio != "audio":
         clips = clips.rename_column(recipe.audio, "audio")
-    problems = table_problems(table)
+    problems = table_problems(table, is_whole=not recipe.is_part)
     warn_of_speakers(table)
     empty = [clip is None for clip in clips["audio"]]
     problems += [f"{name}: has no audio" for name in table.loc[empty, "file_name"]]

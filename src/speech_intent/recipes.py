@@ -151,6 +151,7 @@ class Recipe:
     validation_share: float = 0.15  # of the clips left for training
     by_speaker: bool = True  # hold out whole speakers where they are known
     drop_copies: bool = False  # leave recordings that are held out under another name out of train
+    is_part: bool = False  # clips for a trained classifier: a single intent will do
     numbers: Hyperparameters = field(default_factory=Hyperparameters)
     note: str = ""  # what to know before quoting its figure
 

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from . import frozen_head, model, provenance, run_folder
+from . import frozen_head, model, provenance, run_folder, stored_outputs
+from .digests import sha256
 from .model import NewClassifier, Trained
-from .model_files import CLIPS
+from .model_files import CLIPS, LICENSE, POOLED
 from .paths import BUNDLED_ENCODERS
 from .recipes import Hyperparameters, Recipe
 from .trainer import build_trainer, load_best, training_log, was_last
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 MIN_EPOCHS = 10
 MAX_EPOCHS = 60
-LICENSE = "LICENSE"  # beside an encoder whose terms ask that it comes along
 
 
 def settle(numbers: Hyperparameters, classifier: NewClassifier, n_train: int) -> Hyperparameters:
@@ -52,14 +52,15 @@ def fine_tune(
 
     A frozen encoder gets a head that is fitted to the training clips alone, in a minute or less.
 
-    `output_dir` gets `model/` (model, feature extractor, label maps), `training_log.csv`, what the
-    run is made of (`provenance`) and, until it is done, `checkpoints/`; with `resume`, training
-    goes on from the last complete one, if there is one. Gives, for the record and also in
-    `model/training.json`: `encoder`, `seed`, `train_seconds` (of this process), `epochs`, `steps`,
-    `parameters`, `best_validation` and `hyperparameters`; with a frozen encoder, `epochs` and
-    `steps` are None, and `inverse_regularisation` is scikit-learn's C. Raises `OutputError` if
-    `output_dir` holds a finished run, one of something else, or an unfinished one and `resume` is
-    false; `UserError` where training diverges.
+    `output_dir` gets `model/` (model, feature extractor, label maps, and what the head saw of the
+    clips: `stored_outputs`), `training_log.csv`, what the run is made of (`provenance`) and, until
+    it is done, `checkpoints/`; with `resume`, training goes on from the last complete one, if there
+    is one. Gives, for the record and also in `model/training.json`: `encoder`, `seed`,
+    `train_seconds` (of this process), `epochs`, `steps`, `parameters`, `best_validation` and
+    `hyperparameters`; with a frozen encoder, `epochs` and `steps` are None, and
+    `inverse_regularisation` is scikit-learn's C. Raises `OutputError` if `output_dir` holds a
+    finished run, one of something else, or an unfinished one and `resume` is false; `UserError`
+    where training diverges.
     """
     run_folder.check_output(output_dir, resume)
     finished = output_dir / "model" / "training.json"
@@ -89,16 +90,20 @@ def fine_tune(
         **trained.record,
     }
     if is_main_process():
+        pooled = stored_outputs.collect(classifier, tables, numbers, trained.pooled)
+        stored_outputs.write(pooled, output_dir / POOLED)
+        record[stored_outputs.DIGEST] = sha256(output_dir / POOLED)
         trained.log.to_csv(output_dir / "training_log.csv", index=False)
         _save(classifier, record, output_dir)
+        (output_dir / POOLED).unlink()
         shutil.rmtree(checkpoints, ignore_errors=True)
     return record
 
 
 def _save(classifier: NewClassifier, record: dict[str, Any], output_dir: Path) -> None:
-    """Write `model/`, with the list of its clips and the licence of its encoder."""
+    """Write `model/`, with its clips, what the head saw of them, and the encoder's licence."""
     encoder = Path(BUNDLED_ENCODERS.get(record["encoder"], record["encoder"]))
-    others = [output_dir / CLIPS]
+    others = [output_dir / CLIPS, output_dir / POOLED]
     if classifier.pretrained and (encoder / LICENSE).is_file():
         others.append(encoder / LICENSE)
     folder = output_dir / "model"
@@ -125,6 +130,8 @@ def _train(
     else:
         trainer.train(resume_from_checkpoint=last and str(last))
     answers = trainer.predict(trainer.eval_dataset)
+    # From here on it computes in float32 again, as whoever loads it will.
+    trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     log = training_log(trainer.state.log_history)
     record = {
         "epochs": round(trainer.state.epoch, 2),
