@@ -83,13 +83,15 @@ def in_words(report: Report) -> Iterator[str]:
     for name in ("before", "after"):
         yield f"Right {name}: {_share_in_words(report['old'][name])}"
     for intent, entry in report["added"].items():
-        kind = "New" if entry["is_new"] else "More clips of an old"
-        one = "one speaker" if entry["held_out"] == "speakers" else "a part of them"
-        yield f"{kind} intent {intent}: {entry['n']} clips to learn from."
-        yield f"  Right with {one} left out in turn: {_share_in_words(entry)}"
+        if entry["is_new"]:
+            yield f"New intent {intent}, learned from {entry['n']} clips."
+        else:
+            yield f"More clips of the old intent {intent}: {entry['n']}."
+        what = "speaker" if entry["held_out"] == "speakers" else "clip"
+        yield f"Right by heads that never heard the {what}: {_share_in_words(entry)}"
         others = {name: n for name, n in entry["answers"].items() if name != intent}
         if others:
-            yield f"  The others were taken for: {_listed(others)}"
+            yield f"The others were taken for: {_listed(others)}"
 
 
 def warnings(report: Report) -> Iterator[str]:
@@ -110,7 +112,7 @@ def _table(per_intent: dict[str, dict[str, Any]]) -> Iterator[str]:
             line = f"  {intent:{width}} {before:>8} {after:>8}  {_listed(entry['lost_to'])}"
             yield line.rstrip()
         else:
-            yield f"  {intent:{width}} (added earlier: no validation clips)"
+            yield f"  {intent:{width}} (no validation clips)"
 
 
 def _listed(counts: dict[str, int]) -> str:

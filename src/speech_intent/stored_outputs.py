@@ -4,6 +4,7 @@
 with their label ids: no audio. Nothing that answers reads it.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ SPLITS = ("train", "validation")
 STILL = 1e-5  # of its mean: an output that varies by less does not vary
 DIGEST = "pooled_digest"  # in training.json: the file's SHA-256
 TRAIN_AGAIN = "train it again with this version of train, which keeps what is needed"
+OR_LATER = "if the Hub could not be reached, try again once it can"
 DOWNLOAD_AGAIN = "download, copy or train the model again"
 
 
@@ -111,7 +113,8 @@ def read(folder: Path, name: str, digest: object, n_labels: int, size: int) -> P
     file = folder / POOLED
     if not file.is_file():
         lack = f"has no {POOLED}: what its head saw of its training clips is not known"
-        raise ModelError(name, lack, TRAIN_AGAIN)
+        is_local = os.path.isdir(name)
+        raise ModelError(name, lack, TRAIN_AGAIN if is_local else f"{TRAIN_AGAIN}; {OR_LATER}")
     try:
         is_same = has_digest(file, str(digest))
         tensors = load_file(file)
