@@ -130,6 +130,15 @@ def test_a_clip_that_is_left_out_is_answered_by_a_head_that_never_saw_it(world):
     np.testing.assert_allclose(again[0], first.logits(moved[:1])[0])
 
 
+def test_slope_and_shift_are_learned_from_scores_by_other_clips(world):
+    _, addition, precision, _, _ = world
+    scores = added_rows._left_out_scores(addition, precision)
+    for i, clip in enumerate(addition.outputs):
+        others = np.delete(addition.outputs, i, axis=0)
+        direction, offset = added_rows._discriminant(others, precision)
+        assert scores[i] == pytest.approx(clip @ direction + offset)
+
+
 def test_clips_that_sound_like_two_old_labels_are_not_recognised(world):
     rows, _, precision, held_out, _ = world
     rng = np.random.default_rng(3)
@@ -147,6 +156,16 @@ def test_all_clips_of_an_addition_weigh_as_much_as_an_intent(world):
     once = Addition(2, near, [str(i) for i in range(5)])
     biases = [fit_row(rows, each, precision, held_out).bias[2] for each in (once, twice)]
     assert biases[0] == pytest.approx(biases[1], rel=0.02)
+
+
+def test_clips_of_a_known_label_weigh_one_each(world):
+    """It has held-out clips of its own, against which a few new ones do not outweigh the rest."""
+    rows, addition, precision, held_out, _ = world
+    known = fit_row(rows, addition, precision, held_out)
+    strange = Addition(1, points(np.random.default_rng(5), np.zeros(SIZE), 3), [""] * 3)
+    heavier = HeldOut(held_out.outputs, held_out.labels, held_out.weights, 1e3)
+    fitted = [fit_row(known, strange, precision, each).bias[1] for each in (held_out, heavier)]
+    assert fitted[0] == fitted[1]
 
 
 def test_points_without_any_spread_are_no_fault(world):

@@ -110,4 +110,14 @@ def test_more_than_a_few_points_are_warned_of(counted):
 )
 def test_one_clip_or_few_points_are_not(n, before, after, is_warned):
     entry = {"n": n, "before": before, "after": after, "lost_to": {}}
-    assert bool(list(warnings({"per_intent": {"ask": entry}}))) == is_warned
+    result = {"per_intent": {"ask": entry}, "added": {}}
+    assert bool(list(warnings(result))) == is_warned
+
+
+@pytest.mark.parametrize(("n_right", "is_warned"), [(0, True), (1, True), (2, False), (4, False)])
+def test_an_intent_that_is_hardly_known_is_warned_of(n_right, is_warned):
+    answers = np.array([1] * n_right + [0] * (4 - n_right))
+    result = report(learned({"bring": answers}), [], given([""] * 4))
+    words = f"bring is hardly recognised: {n_right} of 4 new clips were right by heads that never heard"
+    found = list(warnings(result))
+    assert found == [f"{words} the clip; record more"] * is_warned

@@ -44,7 +44,7 @@ class HeldOut:
     outputs: np.ndarray  # standardised, (n_clips, size)
     labels: np.ndarray  # (n_clips,)
     weights: np.ndarray  # (n_clips,)
-    share: float  # what an intent weighs, on average; so much do the clips of an addition
+    share: float  # what an intent weighs, on average; so much do all clips of a new one
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,8 @@ def fit_row(rows: Rows, addition: Addition, precision: np.ndarray, held_out: Hel
     scores[is_own] = own
     is_label = is_own.copy()
     is_label[~is_own] = held_out.labels == label
-    weights = np.full(len(scores), held_out.share / len(own))
+    is_new = np.isneginf(rows.bias[label])
+    weights = np.full(len(scores), held_out.share / len(own) if is_new else 1.0)
     weights[~is_own] = held_out.weights
     slope, shift = _fit_line(scores, _margins(rows, label, outputs), is_label, weights)
     weight = rows.weight[label] + slope * direction

@@ -11,6 +11,7 @@ from .intervals import wilson_interval
 
 FEW_POINTS = 0.05  # of an intent's validation clips; a larger loss is warned of
 FEW_CLIPS = 1  # one clip of few is not
+HALF = 0.5  # of an intent's new clips; if fewer are right, that is warned of
 
 Report = dict[str, Any]
 
@@ -87,20 +88,25 @@ def in_words(report: Report) -> Iterator[str]:
             yield f"New intent {intent}, learned from {entry['n']} clips."
         else:
             yield f"More clips of the old intent {intent}: {entry['n']}."
-        what = "speaker" if entry["held_out"] == "speakers" else "clip"
-        yield f"Right by heads that never heard the {what}: {_share_in_words(entry)}"
+        share_in_words = _share_in_words(entry)
+        yield f"Right by heads that never heard the {_unheard(entry)}: {share_in_words}"
         others = {name: n for name, n in entry["answers"].items() if name != intent}
         if others:
             yield f"The others were taken for: {_listed(others)}"
 
 
 def warnings(report: Report) -> Iterator[str]:
-    """Say which old intents lost more than a few points."""
+    """Say which old intents lost more than a few points, and which new ones are hardly known."""
     for intent, entry in report["per_intent"].items():
         n_lost = entry["before"] - entry["after"]
         if n_lost > max(FEW_CLIPS, FEW_POINTS * entry["n"]):
             counts = f"{entry['before']} of {entry['n']} validation clips were right before"
             yield f"{intent} lost answers: {counts}, {entry['after']} are now"
+    for intent, entry in report["added"].items():
+        if entry["correct"] < HALF * entry["n"]:
+            counts = f"{entry['correct']} of {entry['n']} new clips were right"
+            how = f"by heads that never heard the {_unheard(entry)}"
+            yield f"{intent} is hardly recognised: {counts} {how}; record more"
 
 
 def _table(per_intent: dict[str, dict[str, Any]]) -> Iterator[str]:
@@ -113,6 +119,10 @@ def _table(per_intent: dict[str, dict[str, Any]]) -> Iterator[str]:
             yield line.rstrip()
         else:
             yield f"  {intent:{width}} (no validation clips)"
+
+
+def _unheard(entry: dict[str, Any]) -> str:
+    return "speaker" if entry["held_out"] == "speakers" else "clip"
 
 
 def _listed(counts: dict[str, int]) -> str:
