@@ -118,6 +118,8 @@ def test_one_clip_or_few_points_are_not(n, before, after, is_warned):
 def test_an_intent_that_is_hardly_known_is_warned_of(n_right, is_warned):
     answers = np.array([1] * n_right + [0] * (4 - n_right))
     result = report(learned({"bring": answers}), [], given([""] * 4))
-    words = f"bring is hardly recognised: {n_right} of 4 new clips were right by heads that never heard"
+    words = (
+        f"bring is hardly recognised: {n_right} of 4 new clips were right by heads that never heard"
+    )
     found = list(warnings(result))
     assert found == [f"{words} the clip; record more"] * is_warned
