@@ -2,6 +2,7 @@
 
     python pretraining/ship.py --encoder run/encoder            # once, after pretraining
     python pretraining/ship.py --classifier runs/models/model   # what `make models` does
+    python pretraining/ship.py --pooled                         # what its head saw of its clips
     python pretraining/ship.py                                  # the classifier's card alone
 
 Weights are stored in half precision, and frozen once they are. The classifier is scored as it is
@@ -17,16 +18,19 @@ from pathlib import Path
 from half_precision import save_half
 from transformers import AutoModel, AutoModelForAudioClassification, PreTrainedModel
 
-from speech_intent import cards, data, evaluation, onnx_export
-from speech_intent.model_files import CLIPS
+from speech_intent import cards, data, evaluation, onnx_export, stored_outputs
+from speech_intent.digests import sha256
+from speech_intent.model import NewClassifier
+from speech_intent.model_files import CLIPS, LICENSE, POOLED
 from speech_intent.paths import BUNDLED_ENCODERS, ROOT, SHIPPED, SMALL
 from speech_intent.predict import IntentClassifier
-from speech_intent.recipes import resolve
+from speech_intent.recipes import Hyperparameters, resolve
+from speech_intent.run_folder import write_json
+from speech_intent.torch_model import TorchModel
 
 CARD = "README.md"
 RECORD = "training.json"
 EXTRACTOR = "preprocessor_config.json"
-LICENSE = "LICENSE"  # only where the encoder's terms ask for it
 LANGUAGE = "en"
 
 
@@ -46,7 +50,8 @@ def ship_classifier(source: Path, target: Path) -> None:
     )
     encoder = json.loads((source / RECORD).read_text(encoding="utf-8"))["encoder"]
     license = BUNDLED_ENCODERS[encoder] / LICENSE
-    copied = [source / EXTRACTOR, source / RECORD, source / CLIPS, license]
+    copied = [source / name for name in (EXTRACTOR, RECORD, CLIPS, POOLED)]
+    copied.append(license)
     replace_model(classifier, target, copied)
 
 
@@ -82,6 +87,22 @@ def score_classifier(folder: Path) -> None:
         shutil.copy(Path(scratch) / "metrics.json", folder)
 
 
+def keep_pooled(folder: Path) -> None:
+    """Keep what the head of stored weights gets of the bundled clips, where `train` left nothing.
+
+    The record says that the file belongs to it.
+    """
+    trained = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    numbers = Hyperparameters(**trained["hyperparameters"])
+    tables = data.load_data(resolve("bundled", seed=trained["seed"])).tables
+    loaded = TorchModel.load(folder, str(folder))
+    classifier = NewClassifier(loaded.network, loaded.extractor, pretrained=True)
+    pooled = stored_outputs.collect(classifier, tables, numbers, known=None)
+    stored_outputs.write(pooled, folder / POOLED)
+    trained[stored_outputs.DIGEST] = sha256(folder / POOLED)
+    write_json(folder / RECORD, trained)
+
+
 def classifier_card() -> str:
     """Write the card of the shipped classifier."""
     name = SHIPPED.relative_to(ROOT).as_posix()
@@ -96,6 +117,7 @@ def main() -> None:
     )
     parser.add_argument("--encoder", type=Path, help="folder of the small encoder, pretrained")
     parser.add_argument("--classifier", type=Path, help="model folder of a training run")
+    parser.add_argument("--pooled", action="store_true", help="write pooled.safetensors anew")
     args = parser.parse_args()
     if args.encoder:
         ship_encoder(args.encoder, SMALL)
@@ -103,6 +125,8 @@ def main() -> None:
         ship_classifier(args.classifier, SHIPPED)
         score_classifier(SHIPPED)
         onnx_export.export(SHIPPED, "bundled")
+    if args.pooled:
+        keep_pooled(SHIPPED)
     (SHIPPED / CARD).write_text(classifier_card(), encoding="utf-8")
 
 

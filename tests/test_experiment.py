@@ -39,6 +39,7 @@ def test_a_run_leaves_model_extractor_labels_and_figures(run_folder):
         "config.json",
         "metrics.json",
         "model.safetensors",
+        "pooled.safetensors",
         "preprocessor_config.json",
         "training.json",
     }

@@ -15,6 +15,7 @@ from transformers import AutoModelForAudioClassification, pipeline
 
 from speech_intent import audio, data, frozen_head, model, training
 from speech_intent.batches import Collator
+from speech_intent.head_folds import make_folds
 from speech_intent.recipes import Hyperparameters
 
 NUMBERS = Hyperparameters(freeze="encoder")
@@ -197,7 +198,7 @@ def test_validation_clips_choose_nothing(encoders, tables):
 def test_the_smallest_log_loss_in_cross_validation_within_train_chooses():
     pooled, labels = clusters([40, 30, 20], spread=2.0)
     head = frozen_head.fit_head(pooled, table_of(labels), NUMBERS)
-    folds = frozen_head.make_folds(labels, [""] * len(labels), NUMBERS.seed)
+    folds = make_folds(labels, [""] * len(labels), NUMBERS.seed)
     expected = []
     for c in head.log["inverse_regularisation"]:
         scores = [
@@ -245,61 +246,6 @@ def test_class_weights_are_scikit_learns_balanced():
 # The folds
 
 
-@pytest.mark.parametrize(
-    ("counts", "n_folds"), [([9, 9], 5), ([9, 5], 5), ([9, 3], 3), ([2, 9], 2), ([1, 9], 0)]
-)
-def test_there_are_as_many_folds_as_the_rarest_intent_allows(counts, n_folds):
-    labels = np.repeat([0, 1], counts)
-    folds = frozen_head.make_folds(labels, [""] * len(labels), 0)
-    assert len(folds) == n_folds
-    for kept, scored in folds:
-        assert sorted([*kept, *scored]) == list(range(len(labels)))
-        assert set(labels[kept]) == set(labels[scored]) == {0, 1}
-
-
-def said(by: dict[str, list[int]]) -> tuple[np.ndarray, np.ndarray]:
-    """Give labels (n,) and speakers (n,) of what each speaker says."""
-    pairs = [(label, speaker) for speaker, labels in by.items() for label in labels]
-    labels, speakers = zip(*pairs, strict=True)
-    return np.array(labels), np.array(speakers)
-
-
-@pytest.mark.parametrize(("n_speakers", "n_folds"), [(8, 5), (3, 3), (2, 2)])
-def test_known_speakers_stay_in_one_fold_each(n_speakers, n_folds):
-    labels, speakers = said({f"speaker {i}": [0, 0, 1, 1, 2] for i in range(n_speakers)})
-    folds = frozen_head.make_folds(labels, speakers, 0)
-    assert len(folds) == n_folds
-    for kept, scored in folds:
-        assert not set(speakers[kept]) & set(speakers[scored])
-        assert set(labels[scored]) == {0, 1, 2}
-
-
-@pytest.mark.parametrize(
-    "by",
-    [
-        {"ann": [0, 0, 0], "ben": [1, 1, 1]},  # nobody says both
-        {"ann": [0, 0, 0, 1, 1, 1]},
-        {"ann": [0, 0, 1, 1], "": [0, 0, 1, 1], "ben": [0, 0, 1, 1]},  # one is not known
-    ],
-)
-def test_clips_are_divided_where_speakers_cannot_be(by):
-    labels, speakers = said(by)
-    folds = frozen_head.make_folds(labels, speakers, 0)
-    assert len(folds) == min(5, np.bincount(labels).min())
-    assert any(set(speakers[kept]) & set(speakers[scored]) for kept, scored in folds)
-
-
-def test_fewer_folds_are_made_where_a_fold_would_miss_an_intent():
-    """Four speakers say each intent, but no four folds of whole speakers are found."""
-    clips = {"ann": (4, 2), "ben": (4, 1), "eve": (1, 4), "joe": (5, 0), "kim": (0, 4)}
-    labels, speakers = said({name: [0] * n + [1] * m for name, (n, m) in clips.items()})
-    folds = frozen_head.make_folds(labels, speakers, 0)
-    assert 2 <= len(folds) < 4
-    for kept, scored in folds:
-        assert not set(speakers[kept]) & set(speakers[scored])
-        assert set(labels[scored]) == {0, 1}
-
-
 def test_speakers_reach_the_folds():
     """Points tell the speaker, not the intent: only folds by speaker see that."""
     rng = np.random.default_rng(0)
@@ -317,22 +263,12 @@ def test_speakers_reach_the_folds():
 
 
 def test_corrected_clips_are_fitted_and_choose_nothing():
-    """Those of the first intent are put elsewhere by somebody; a new intent has no others."""
+    """A new intent has no others."""
     pooled, labels = clusters([20, 20, 20, 8], spread=2.0)
     is_corrected = (np.arange(len(labels)) % 5 == 0) | (labels == 3)
     marks = np.where(is_corrected, "yes", "").tolist()
     speakers = ["" if mark else f"speaker {i % 7}" for i, mark in enumerate(marks)]
     table = table_of(labels, speakers).add_column("corrected", marks)
-    folds = frozen_head._folds_of(table, NUMBERS.seed)
-    assert len(folds) == 5
-    others = np.flatnonzero(~is_corrected)
-    assert sorted(np.concatenate([scored for _, scored in folds])) == others.tolist()
-    for kept, scored in folds:
-        assert not set(kept) & set(scored)
-        known = [speakers[i] for i in kept if not is_corrected[i]]
-        assert not set(known) & {speakers[i] for i in scored}  # corrected ones do not hinder that
-        assert set(np.flatnonzero(is_corrected & (labels != 3))) <= set(kept)
-        assert set(labels[kept]) == set(labels[scored]) == {0, 1, 2}
     head = frozen_head.fit_head(pooled, table, NUMBERS)
     assert head.log["log_loss"].notna().all()
     refitted = regression(pooled, labels, head.inverse_regularisation)

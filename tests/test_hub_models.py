@@ -120,6 +120,26 @@ def test_only_the_file_that_answers_is_downloaded(hub, onnx_folder, tmp_path, mo
         assert heavy == {"clips.csv", file}
 
 
+def test_other_files_come_on_demand_alone(hub, model_folder, tmp_path, monkeypatch):
+    hub_client.upload("tester/kept", model_folder)
+    hub_client.use_cache(monkeypatch, tmp_path)
+    folder = hub_models.model_folder("tester/kept")
+    assert not (folder / "pooled.safetensors").exists()
+    wanted = ["pooled.safetensors", "LICENSE"]
+    assert hub_models.model_folder("tester/kept", others=wanted) == folder
+    assert (folder / "pooled.safetensors").is_file()
+    assert not (folder / "LICENSE").exists()  # there is none
+
+
+def test_a_pickle_is_warned_of_whatever_lies_beside_it(model_folder, tmp_path, caplog):
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    hub_models.model_folder(folder)
+    assert caplog.text == ""
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    hub_models.model_folder(folder)
+    assert "its weights are a pickle" in caplog.text
+
+
 def test_the_shards_of_a_large_model_come_with_their_index(hub, model_folder, tmp_path):
     folder = shutil.copytree(model_folder, tmp_path / "sharded")
     shards = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]

@@ -34,6 +34,7 @@ def test_a_model_comes_with_its_figures_and_a_card(model_folder):
         "config.json",
         "metrics.json",
         "model.safetensors",
+        "pooled.safetensors",
         "preprocessor_config.json",
         "training.json",
         "README.md",

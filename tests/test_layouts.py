@@ -175,6 +175,17 @@ def test_a_folder_in_a_folder_is_found_if_it_is_alone(tmp_path, place):
     assert layouts.without_wrapping(tmp_path) == tmp_path
 
 
+def test_a_folder_of_clips_may_be_an_intent_and_is_no_wrapping(tmp_path):
+    write(tmp_path, {"on/1.wav": "", "on/2.wav": ""})
+    assert layouts.without_wrapping(tmp_path) == tmp_path
+    with pytest.raises(DataError, match="no folder for each intent"):
+        layouts.find_layout(tmp_path)
+    layout = layouts.find_layout(tmp_path, fewest_intents=1)
+    assert layouts.intents_of(layout.parts[0], layout.clips) == {"on/1.wav": "on", "on/2.wav": "on"}
+    write(tmp_path, {"on/metadata.csv": "file_name,intent"})
+    assert layouts.without_wrapping(tmp_path) == tmp_path / "on"
+
+
 def test_a_split_and_a_link_are_no_wrapping(tmp_path):
     (tmp_path / "data" / "train" / "on").mkdir(parents=True)
     (tmp_path / "link").mkdir()

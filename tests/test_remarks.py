@@ -92,3 +92,13 @@ def test_of_a_model_that_does_not_say_or_says_what_cannot_be_nothing_is_known(tm
     assert remarks.of_model(tmp_path) == {}
     (tmp_path / "training.json").write_text(content)
     assert remarks.of_model(tmp_path) == {}
+
+
+def test_what_is_learned_later_is_added_to_what_was():
+    more = {"train": table("", "robot"), "validation": table("")}
+    record = {"seed": 3, "synthetic": {"train": [4, 4], "validation": [1, 2]}}
+    found = remarks.with_learned(record, more)
+    assert found == {"seed": 3, "synthetic": {"train": [5, 6], "validation": [1, 3]}}
+    assert record["synthetic"]["train"] == [4, 4]
+    for unknown in ({"seed": 3}, {"seed": 3, "synthetic": {"train": [5, 4], "validation": [0, 1]}}):
+        assert remarks.with_learned(unknown, more) == unknown

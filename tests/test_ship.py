@@ -1,8 +1,11 @@
 """What puts a model into `models/`: its weights, what is kept of the old one, its card."""
 
+import json
 import re
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import ship
 import torch
@@ -16,6 +19,8 @@ from transformers import (
     Wav2Vec2ForSequenceClassification,
 )
 
+from speech_intent import extended_model, stored_outputs
+from speech_intent.digests import sha256
 from speech_intent.paths import MOONSHINE, SHIPPED
 
 RECORD = '{"encoder": "small", "seed": 3}'
@@ -29,6 +34,7 @@ def source(tmp_path) -> Path:
     Wav2Vec2ForSequenceClassification(Wav2Vec2Config(**TINY)).save_pretrained(folder)
     Wav2Vec2FeatureExtractor(sampling_rate=8_000).save_pretrained(folder)
     (folder / "training.json").write_text(RECORD)
+    (folder / "pooled.safetensors").write_bytes(b"what the head saw")
     return folder
 
 
@@ -48,6 +54,7 @@ def test_a_classifier_takes_the_place_of_another(source, target):
         "README.md",
         "config.json",
         "model.safetensors",
+        "pooled.safetensors",
         "preprocessor_config.json",
         "training.json",
     }
@@ -71,6 +78,34 @@ def test_the_licence_of_its_encoder_comes_with_it(source, target):
     (source / "training.json").write_text(RECORD.replace("small", "moonshine"))
     ship.ship_classifier(source, target)
     assert (target / "LICENSE").read_bytes() == (MOONSHINE / "LICENSE").read_bytes()
+
+
+def test_what_the_head_saw_is_kept_where_training_left_nothing(
+    run_folder, recipe, tmp_path, monkeypatch
+):
+    model = shutil.copytree(run_folder / "model", tmp_path / "model")
+    trained = stored_outputs.load_file(model / "pooled.safetensors")
+    (model / "pooled.safetensors").unlink()
+    record = json.loads((model / "training.json").read_text())
+    del record["pooled_digest"]
+    (model / "training.json").write_text(json.dumps(record))
+    monkeypatch.setattr(ship, "resolve", lambda name, seed: recipe(seed=seed))
+    ship.keep_pooled(model)
+    after = json.loads((model / "training.json").read_text())
+    assert after == record | {"pooled_digest": sha256(model / "pooled.safetensors")}
+    again = stored_outputs.load_file(model / "pooled.safetensors")
+    assert (again["train_labels"] == trained["train_labels"]).all()
+    np.testing.assert_allclose(again["train"], trained["train"], atol=5e-3)
+
+
+def test_the_shipped_classifier_can_learn_an_intent():
+    trained = extended_model.load_trained(str(SHIPPED))
+    n_train, n_validation = (len(trained.pooled.labels[s]) for s in ("train", "validation"))
+    assert (n_train, n_validation) == (940, 180)
+    known = trained.known()
+    outputs, labels = known.validation
+    n_right = (known.rows.logits(outputs).argmax(axis=1) == labels).sum()
+    assert n_right / n_validation == pytest.approx(0.883, abs=0.012)  # as training found
 
 
 def test_an_encoder_is_shipped_without_a_head(source, target):

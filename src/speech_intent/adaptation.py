@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from accelerate.utils import extract_model_from_parallel
 
 from . import frozen_head
 from .batches import Collator
@@ -95,14 +94,8 @@ def fold(network: "PreTrainedModel", mapping: Mapping) -> None:
 
 def head_logits(network: "PreTrainedModel", pooled: np.ndarray) -> np.ndarray:
     """Answer pooled outputs (n_clips, size) by a classifier's head: logits (n_clips, n_labels)."""
-    layers = [frozen_head.first_layer(network)]
-    if layers[0] is not network.classifier:
-        layers.append(network.classifier)
-    outputs = pooled
-    for layer in layers:
-        weight = layer.weight.detach().cpu().double().numpy()
-        outputs = outputs @ weight.T + layer.bias.detach().cpu().double().numpy()
-    return outputs
+    weight, bias = frozen_head.read_head(network)
+    return pooled @ weight.T + bias
 
 
 def resembles(clips: np.ndarray, heard: np.ndarray, trained: np.ndarray) -> bool:
@@ -139,8 +132,6 @@ def adapt(
     are, without the mapping, what recordings are with it: their logits stay. Those that are of the
     recordings' kind get the mapped ones.
     """
-    # The Trainer leaves a forward that multiplies in bfloat16; the saved model does not.
-    extract_model_from_parallel(classifier.model, keep_fp32_wrapper=False)
     collator = Collator(classifier.extractor, classifier.model.config, numbers, training=False)
     parts = {
         "train": tables["train"],

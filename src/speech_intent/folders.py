@@ -49,7 +49,7 @@ def read_folder(folder: Path, recipe: Recipe = PLAIN, role: Role = "alone") -> L
     """
     from datasets import Dataset, Features, Value
 
-    layout = layouts.find_layout(folder)
+    layout = layouts.find_layout(folder, 1 if role == "more" else 2)
     files = ClipFiles(folder, layout.clips)
     parts = [_read_part(files, part, layout, recipe) for part in layout.parts]
     problems = [problem for part in parts for problem in part.problems]

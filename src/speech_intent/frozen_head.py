@@ -3,7 +3,6 @@
 Its optimum is unique: no epochs, no learning rate, no random weights, and one pass of the encoder.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ import pandas as pd
 import torch
 from accelerate import PartialState
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, StratifiedKFold
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
@@ -20,19 +19,16 @@ from transformers import EvalPrediction
 
 from . import metrics
 from .batches import Collator
+from .head_folds import Folds, folds_of
 from .model import NewClassifier, Trained
 from .recipes import Hyperparameters
-from .tables import is_corrected
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
     from transformers import PreTrainedModel
 
-Folds = list[tuple[np.ndarray, np.ndarray]]  # rows to fit on, rows to score
-
 GRID = np.logspace(-4, 2, 7)  # of scikit-learn's C, the inverse of the regularisation
 UNTRIED = 1.0  # C where clips are too few for cross-validation
-MOST_FOLDS = 5
 MAX_ITERATIONS = 5_000  # of L-BFGS; some hundred are usual for the largest C
 
 
@@ -74,7 +70,7 @@ def train(classifier: NewClassifier, tables: "DatasetDict", numbers: Hyperparame
     }
     # No process writes before each has found the folder free.
     process_state().wait_for_everyone()
-    return Trained(logits, label_ids, head.log, record)
+    return Trained(logits, label_ids, head.log, record, pooled)
 
 
 def process_state() -> PartialState:
@@ -119,62 +115,13 @@ def fit_head(pooled: np.ndarray, table: "Dataset", numbers: Hyperparameters) -> 
     The regularisation is the one of the smallest log loss in cross-validation within the table.
     """
     labels = np.array(table["label"])
-    folds = _folds_of(table, numbers.seed)
+    folds = folds_of(table, numbers.seed)
     log = _log_losses(pooled, labels, folds, numbers.class_weights)
     ranked = log.sort_values("log_loss", kind="stable")
     best = float(ranked["inverse_regularisation"].iloc[0])
     fitted = _estimator(best, numbers.class_weights).fit(pooled, labels)
     weight, bias = _folded(fitted)
     return Head(weight, bias, best, log)
-
-
-def _folds_of(table: "Dataset", seed: int) -> Folds:
-    """Divide a table of training clips. Corrected ones are fitted in every fold, scored in none."""
-    columns = [name for name in table.column_names if name != "audio"]
-    rows = table.select_columns(columns).to_pandas()
-    labels = rows["label"].to_numpy()
-    corrected = is_corrected(rows).to_numpy()
-    others = np.flatnonzero(~corrected)
-    if not len(others):
-        return []
-    folds = make_folds(labels[others], rows["speaker"].iloc[others].tolist(), seed)
-    # An intent that only corrected clips have cannot be scored, so none may be predicted.
-    always = np.flatnonzero(corrected & np.isin(labels, labels[others]))
-    return [(np.concatenate([others[kept], always]), others[scored]) for kept, scored in folds]
-
-
-def make_folds(labels: np.ndarray, speakers: Sequence[str], seed: int) -> Folds:
-    """Divide clips, by label ids (n,) and speakers (n,), so that every fold has every intent.
-
-    Speakers stay in one fold each where all are known and enough of them say each intent. At most
-    5 folds, fewer where an intent has fewer clips; none where one has a single clip.
-    """
-    by_speaker = _speaker_folds(labels, speakers, seed) if all(speakers) else []
-    if by_speaker:
-        return by_speaker
-    n_folds = min(MOST_FOLDS, _fewest(labels))
-    if n_folds < 2:
-        return []
-    division = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
-    return list(division.split(labels, labels))
-
-
-def _speaker_folds(labels: np.ndarray, speakers: Sequence[str], seed: int) -> Folds:
-    """Divide clips by whole speakers; no folds where no division has every intent in each."""
-    pairs = pd.DataFrame({"label": labels, "speaker": list(speakers)}).drop_duplicates()
-    most = min(MOST_FOLDS, _fewest(pairs["label"].to_numpy()))
-    n_intents = len(np.unique(labels))
-    for n_folds in range(most, 1, -1):
-        division = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
-        folds = list(division.split(labels, labels, list(speakers)))
-        if all(len(np.unique(labels[scored])) == n_intents for _, scored in folds):
-            return folds
-    return []
-
-
-def _fewest(labels: np.ndarray) -> int:
-    """Count how often the rarest label occurs."""
-    return int(np.unique(labels, return_counts=True)[1].min())
 
 
 def _estimator(inverse_regularisation: float, class_weights: bool) -> Pipeline:
@@ -236,6 +183,23 @@ def write_head(network: "PreTrainedModel", head: Head) -> None:
         weight, bias = np.eye(n_labels, width), np.zeros(n_labels)
     network.classifier = _linear(weight, bias)
     network.to(network.device)
+
+
+def read_head(network: "PreTrainedModel") -> tuple[np.ndarray, np.ndarray]:
+    """Give the linear head that a model's own layers add up to.
+
+    Weight (n_labels, size) and bias (n_labels,), float64, of what `pooled_outputs` gives.
+    """
+    weight, bias = _numbers(network.classifier)
+    if hasattr(network, "projector"):
+        inner_weight, inner_bias = _numbers(network.projector)
+        return weight @ inner_weight, weight @ inner_bias + bias
+    return weight, bias
+
+
+def _numbers(layer: torch.nn.Linear) -> tuple[np.ndarray, np.ndarray]:
+    weight, bias = layer.weight.detach(), layer.bias.detach()
+    return weight.cpu().double().numpy(), bias.cpu().double().numpy()
 
 
 def _linear(weight: np.ndarray, bias: np.ndarray) -> torch.nn.Linear:

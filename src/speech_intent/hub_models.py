@@ -2,22 +2,34 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from . import hub_errors, hub_names
 from .errors import HubUnreachable, ModelError
 from .hub_reach import remote_files
 from .model_config import RECORD
-from .model_files import CLIPS, INT8, ONNX, WEIGHTS, Engine, missing_files, onnx_file
+from .model_files import (
+    CLIPS,
+    INT8,
+    ONNX,
+    PICKLE,
+    WEIGHTS,
+    Engine,
+    missing_files,
+    onnx_file,
+    weights_files,
+)
 
 logger = logging.getLogger("speech_intent")
 
 
-def model_folder(model: str | Path, engine: Engine = "torch") -> Path:
+def model_folder(model: str | Path, engine: Engine = "torch", others: Sequence[str] = ()) -> Path:
     """Find a model's files: a local folder as it is, a Hub id as a snapshot in the local cache.
 
     A Hub id may be its address in a browser. `engine` says what it must hold: weights for "torch",
-    the ONNX file for "onnx", either of them for "auto". Raises `HubUnreachable` for a Hub id that
+    the ONNX file for "onnx", either of them for "auto"; `others` are files to download besides,
+    where the repository has them. Raises `HubUnreachable` for a Hub id that
     is not in the cache when the Hub gives no answer within 8 s or is failing, `ModelError` if there
     is no such folder or repository, no right to it, or a file missing.
     """
@@ -26,7 +38,7 @@ def model_folder(model: str | Path, engine: Engine = "torch") -> Path:
         repo = hub_names.repository(str(model), "model")
         if Path(repo).is_absolute() or repo.startswith((".", "~")) or repo.count("/") > 1:
             raise ModelError(model, "there is no such folder", "check the path")
-        folder = _snapshot(str(model), repo, engine)
+        folder = _snapshot(str(model), repo, engine, others)
     missing = missing_files(folder, engine)
     if missing:
         remedy = "save model and feature extractor with save_pretrained"
@@ -34,7 +46,7 @@ def model_folder(model: str | Path, engine: Engine = "torch") -> Path:
             remedy = "run python -m speech_intent.export on the folder"
         raise ModelError(model, f"has no {', '.join(missing)}", remedy)
     reads_weights = engine == "torch" or onnx_file(folder) is None
-    if reads_weights and not any(folder.glob("*.safetensors")):
+    if reads_weights and weights_files(folder)[0].name.startswith(PICKLE):
         logger.warning(
             "warning: %s: its weights are a pickle; they are read by torch's weights-only loader",
             model,
@@ -42,7 +54,7 @@ def model_folder(model: str | Path, engine: Engine = "torch") -> Path:
     return folder
 
 
-def _snapshot(name: str, repo: str, engine: Engine) -> Path:
+def _snapshot(name: str, repo: str, engine: Engine, others: Sequence[str]) -> Path:
     """Download what an engine needs of a Hub model, or find it in the cache.
 
     `name` is what its user calls it.
@@ -53,7 +65,7 @@ def _snapshot(name: str, repo: str, engine: Engine) -> Path:
 
     try:
         patterns = ["*.json", CLIPS, _weights_pattern(remote_files(repo, "model"), engine)]
-        return Path(snapshot_download(repo, allow_patterns=patterns))
+        return Path(snapshot_download(repo, allow_patterns=[*patterns, *others]))
     except HFValidationError as error:
         problem = "is neither a folder nor a Hub id"
         raise ModelError(name, problem, "check the spelling") from error

@@ -21,6 +21,8 @@ from .model_config import (
 from .model_files import (
     CLIPS,
     EXPORT_AGAIN,
+    LICENSE,
+    POOLED,
     check_onnx_file,
     has_digest,
     onnx_file,
@@ -29,7 +31,7 @@ from .model_files import (
 from .model_results import METRICS
 
 CARD = "README.md"
-DESCRIPTIONS = (CONFIG, EXTRACTOR, PROCESSOR, METRICS, "training.json", CLIPS, "LICENSE")
+DESCRIPTIONS = (CONFIG, EXTRACTOR, PROCESSOR, METRICS, "training.json", CLIPS, POOLED, LICENSE)
 OUTSIDE = "is a link to a file outside of the folder"
 NO_LINK = "put the file itself there"
 

@@ -61,8 +61,11 @@ def audio_files(folder: Path) -> list[str]:
     return [name for name in _visible_names(folder) if _suffix(name) in SUFFIXES]
 
 
-def find_layout(folder: Path) -> Layout:
-    """Look through a folder. Raises `DataError` for one whose clips nothing describes."""
+def find_layout(folder: Path, fewest_intents: int = 2) -> Layout:
+    """Look through a folder. Raises `DataError` for one whose clips nothing describes.
+
+    Folders of clips are taken for intents where there are `fewest_intents` of them.
+    """
     try:
         os.listdir(folder)
     except OSError as error:  # os.walk would find nothing and say nothing
@@ -77,7 +80,7 @@ def find_layout(folder: Path) -> Layout:
         or _split_metadata(folder, tables, clips)
         or _only_table(folder, tables, clips)
         or _split_intents(clips)
-        or _intents(clips)
+        or _intents(clips, fewest_intents)
     )
     if not parts:
         raise DataError(folder, [_missing(names)])
@@ -110,7 +113,18 @@ def without_wrapping(folder: Path) -> Path:
     if len(inside) != 1 or is_split(inside[0]):
         return folder
     inner = folder / inside[0]
-    return without_wrapping(inner) if inner.is_dir() and not inner.is_symlink() else folder
+    if not inner.is_dir() or inner.is_symlink() or _is_intent(inner):
+        return folder
+    return without_wrapping(inner)
+
+
+def _is_intent(folder: Path) -> bool:
+    """Whether a folder holds clips and no table: all of them may be of the intent that it names."""
+    try:
+        suffixes = {_suffix(name) for name in os.listdir(folder)}
+    except OSError:
+        return False
+    return bool(suffixes & SUFFIXES) and not suffixes & TABLE_SUFFIXES
 
 
 def is_junk(name: str) -> bool:
@@ -216,10 +230,10 @@ def _split_intents(clips: tuple[str, ...]) -> list[Part]:
     return [part for part in parts if intents_of(part, clips)]
 
 
-def _intents(clips: tuple[str, ...]) -> list[Part]:
+def _intents(clips: tuple[str, ...], fewest: int) -> list[Part]:
     part = Part(None, "", "")
     intents = set(intents_of(part, clips).values())
-    if len(intents) < 2 or all(map(is_split, intents)):  # folders of clips that lack a table
+    if len(intents) < fewest or all(map(is_split, intents)):  # folders of clips that lack a table
         return []
     return [part]
 

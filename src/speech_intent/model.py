@@ -55,6 +55,7 @@ class Trained:
     label_ids: np.ndarray  # of the same clips, (n_clips,): the Trainer may have reordered them
     log: pd.DataFrame  # for training_log.csv
     record: dict[str, Any]  # epochs, steps, best_validation, hyperparameters as they came to be
+    pooled: dict[str, np.ndarray] | None = None  # what the head got of each split, if it is known
 
 
 def build_model(

@@ -11,16 +11,19 @@ from .model_config import CONFIG, EXTRACTOR, RECORD, extractor_fields
 Engine = Literal["auto", "onnx", "torch"]
 
 SAFETENSORS = "model.safetensors"
+PICKLE = "pytorch_model.bin"
 INDEX = ".index.json"  # follows the name where the weights are in several files
 WEIGHTS = (
     SAFETENSORS,
     SAFETENSORS + INDEX,
-    "pytorch_model.bin",
-    "pytorch_model.bin" + INDEX,
+    PICKLE,
+    PICKLE + INDEX,
 )
 ONNX = "model.onnx"  # this and the next one: what `export` writes, with a record
 INT8 = "model-int8.onnx"  # only where it pays
 CLIPS = "clips.csv"  # the clips that it was trained, validated and tested on
+POOLED = "pooled.safetensors"  # what its head saw of them; only `add_intent` reads it
+LICENSE = "LICENSE"  # of the encoder, where its terms ask that it comes along
 LFS_POINTER = b"version https://git-lfs"
 EXPORT_AGAIN = "run python -m speech_intent.export again, or choose the engine torch"
 

@@ -32,10 +32,29 @@ def of_model(folder: Path) -> dict[str, Any]:
     """Read whose voices a model has learned from; empty where its folder does not say."""
     try:
         record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
-        counts = {split: list(record["synthetic"][split]) for split in LEARNED}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError):
         return {}
-    return {"synthetic": counts} if all(map(are_counts, counts.values())) else {}
+    counts = _counts_in(record)
+    return {"synthetic": counts} if counts else {}
+
+
+def _counts_in(record: Any) -> dict[str, Counts]:
+    """Give the counts of `learned` in a record; empty where it has none, or none that can be."""
+    try:
+        counts = {split: list(record["synthetic"][split]) for split in LEARNED}
+    except (KeyError, TypeError):
+        return {}
+    return counts if all(map(are_counts, counts.values())) else {}
+
+
+def with_learned(record: dict[str, Any], tables: "DatasetDict") -> dict[str, Any]:
+    """Add to a model's record whose voices it learned from since, where it says whose before."""
+    more = learned(tables)
+    counts = {
+        split: [before + new for before, new in zip(pair, more[split], strict=True)]
+        for split, pair in _counts_in(record).items()
+    }
+    return {**record, "synthetic": counts} if counts else dict(record)
 
 
 def are_counts(pair: object) -> bool:

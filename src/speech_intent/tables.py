@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("speech_intent")
 
 # What clips are for: to train and test a model alone; to do so with others, or to be scored only;
-# to be added to others, in train, whatever their split.
-Role = Literal["alone", "part", "added"]
+# to be added to others, in train, whatever their split; to teach a trained model more, for which a
+# single intent will do.
+Role = Literal["alone", "part", "added", "more"]
 
 SPLITS = ("train", "validation", "test")
 SPLIT_NAMES = {

@@ -14,11 +14,22 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from . import adaptation, frozen_head, model, provenance, remarks, run_folder, unlabelled
+from . import (
+    adaptation,
+    frozen_head,
+    model,
+    provenance,
+    remarks,
+    run_folder,
+    stored_outputs,
+    unlabelled,
+)
+from .digests import sha256
 from .model import NewClassifier, Trained
-from .model_files import CLIPS
+from .model_files import CLIPS, LICENSE, POOLED
 from .paths import BUNDLED_ENCODERS
 from .recipes import Hyperparameters, Recipe
+from .stored_outputs import Pooled
 from .trainer import build_trainer, load_best, training_log, was_last
 
 if TYPE_CHECKING:
@@ -27,7 +38,6 @@ if TYPE_CHECKING:
 
 MIN_EPOCHS = 10
 MAX_EPOCHS = 60
-LICENSE = "LICENSE"  # beside an encoder whose terms ask that it comes along
 
 
 def settle(numbers: Hyperparameters, classifier: NewClassifier, n_train: int) -> Hyperparameters:
@@ -52,15 +62,15 @@ def fine_tune(
 
     A frozen encoder gets a head that is fitted to the training clips alone, in a minute or less.
 
-    `output_dir` gets `model/` (model, feature extractor, label maps), `training_log.csv`, what the
-    run is made of (`provenance`) and, until it is done, `checkpoints/`; with `resume`, training
-    goes on from the last complete one, if there is one. Gives, for the record and also in
-    `model/training.json`: `encoder`, `seed`, `train_seconds` (of this process), `epochs`, `steps`,
-    `parameters`, `best_validation`, `hyperparameters`, `synthetic` (`remarks`) and, with
-    `recipe.adapt`, `adapted`; with a frozen encoder, `epochs` and `steps` are None, and
-    `inverse_regularisation` is scikit-learn's C. Raises `OutputError` if `output_dir` holds a
-    finished run, one of something else, or an unfinished one and `resume` is false; `UserError`
-    where training diverges.
+    `output_dir` gets `model/` (model, feature extractor, label maps, and what the head saw of the
+    clips: `stored_outputs`), `training_log.csv`, what the run is made of (`provenance`) and, until
+    it is done, `checkpoints/`; with `resume`, training goes on from the last complete one, if there
+    is one. Gives, for the record and also in `model/training.json`: `encoder`, `seed`,
+    `train_seconds` (of this process), `epochs`, `steps`, `parameters`, `best_validation`,
+    `hyperparameters`, `synthetic` (`remarks`) and, with `recipe.adapt`, `adapted`; with a frozen
+    encoder, `epochs` and `steps` are None, and `inverse_regularisation` is scikit-learn's C. Raises
+    `OutputError` if `output_dir` holds a finished run, one of something else, or an unfinished one
+    and `resume` is false; `UserError` where training diverges.
     """
     run_folder.check_output(output_dir, resume)
     finished = output_dir / "model" / "training.json"
@@ -92,8 +102,9 @@ def fine_tune(
         **found,
     }
     if is_main_process():
+        pooled = stored_outputs.collect(classifier, tables, numbers, trained.pooled)
         trained.log.to_csv(output_dir / "training_log.csv", index=False)
-        _save(classifier, record, output_dir)
+        _save(classifier, record, pooled, output_dir)
         shutil.rmtree(checkpoints, ignore_errors=True)
     return record
 
@@ -115,14 +126,22 @@ def _finish(
     return {"adapted": adapted.record}
 
 
-def _save(classifier: NewClassifier, record: dict[str, Any], output_dir: Path) -> None:
-    """Write `model/`, with the list of its clips and the licence of its encoder."""
+def _save(
+    classifier: NewClassifier, record: dict[str, Any], pooled: Pooled, output_dir: Path
+) -> None:
+    """Write `model/`, with its clips, what the head saw of them, and the encoder's licence.
+
+    The record gets the digest of what the head saw.
+    """
+    stored_outputs.write(pooled, output_dir / POOLED)
+    record[stored_outputs.DIGEST] = sha256(output_dir / POOLED)
     encoder = Path(BUNDLED_ENCODERS.get(record["encoder"], record["encoder"]))
-    others = [output_dir / CLIPS]
+    others = [output_dir / CLIPS, output_dir / POOLED]
     if classifier.pretrained and (encoder / LICENSE).is_file():
         others.append(encoder / LICENSE)
     folder = output_dir / "model"
     run_folder.save_model(classifier.model, classifier.extractor, record, folder, others)
+    (output_dir / POOLED).unlink()
 
 
 def _train(
@@ -145,6 +164,8 @@ def _train(
     else:
         trainer.train(resume_from_checkpoint=last and str(last))
     answers = trainer.predict(trainer.eval_dataset)
+    # From here on it computes in float32 again, as whoever loads it will.
+    trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     log = training_log(trainer.state.log_history)
     record = {
         "epochs": round(trainer.state.epoch, 2),
