@@ -355,3 +355,28 @@ def test_an_intent_stays_in_its_row(name):
     html = mistune.create_markdown(escape=False, plugins=["table", "math"])(body)
     cells = [unescape(re.sub("</?code>", "", cell)) for cell in re.findall("<td>(.*?)</td>", html)]
     assert cells == [name, "2", "other", "1"]
+
+
+# Whose voices
+
+
+def test_a_card_says_that_no_person_was_heard_and_what_was_added(tmp_path):
+    metrics = results(
+        added=["/home/ann/voices", "user/more_voices"],
+        synthetic={"train": [9, 9], "validation": [0, 2], "scored": [20, 20]},
+        adapted={"folder": "kit_chen", "clips": 12, "test_clips": 0},
+    )
+    metadata, body = split_card(cards.model_card(write_model(tmp_path, metrics), "user/name"))
+    assert metadata["datasets"] == ["PolyAI/minds14", "user/more_voices"]
+    text = rendered(body)
+    assert "added: voices, user/more_voices" in text
+    assert "No person was heard in training: all 9 training clips are synthetic." in text
+    assert "the figure is about synthetic voices, and says nothing about people." in text
+    assert "Adapted to 12 unlabelled recordings (kit_chen)." in text
+    assert "ann" not in body.replace("channel", "")
+
+
+def test_of_people_a_card_says_nothing(tmp_path):
+    metrics = results(synthetic={"train": [0, 9], "validation": [0, 2], "scored": [0, 20]})
+    old = cards.model_card(write_model(tmp_path / "old", results()), "user/name")
+    assert cards.model_card(write_model(tmp_path / "new", metrics), "user/name") == old

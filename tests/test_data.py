@@ -1,10 +1,12 @@
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
 
 from speech_intent import data
-from speech_intent.errors import DataError
+from speech_intent.errors import DataError, UserError
 from speech_intent.recipes import resolve
 
 INTENTS = ("hear_high", "hear_low", "hear_middle", "hear_upper")
@@ -250,3 +252,96 @@ def test_an_intent_that_only_corrected_clips_have_is_trained_and_not_tested(fold
     number = tables["train"].features["label"].str2int("hear_low")
     assert tables["train"]["label"].count(number) == 10
     assert set(tables["test"]["label"]) == set(range(4)) - {number}
+
+
+# With added folders
+
+
+@pytest.fixture
+def voices(tmp_path, write_folder):
+    """Four synthetic clips an intent, under the names of people's clips."""
+    return write_folder(
+        tmp_path / "voices", 4, lambda intent, i: {"engine": "robot", "speaker": "r"}, seconds=0.5
+    )
+
+
+def test_added_clips_are_trained_on_under_names_of_their_own(folder, voices):
+    alone = load(folder)
+    both = load(folder, add=[voices])
+    for split in ("validation", "test"):
+        assert both.tables[split]["file_name"] == alone.tables[split]["file_name"]
+        assert set(both.tables[split]["engine"]) == {""}
+    added = both.tables["train"].filter(lambda name: name == "voices", input_columns="added")
+    assert len(added) == 16
+    assert len(both.tables["train"]) == len(alone.tables["train"]) + 16
+    assert set(added["engine"]) == {"robot"}
+    assert all(name.startswith("voices/clips/") for name in added["file_name"])
+    assert {row["audio"]["path"] for row in added} == {
+        str(voices / name.removeprefix("voices/")) for name in added["file_name"]
+    }
+    names = [name for table in both.tables.values() for name in table["file_name"]]
+    assert len(set(names)) == len(names) == 56
+    assert data.facts(both.tables)["data_hash"] != data.facts(alone.tables)["data_hash"]
+
+
+def test_a_zip_may_be_added(folder, voices):
+    shutil.make_archive(str(voices), "zip", voices)
+    zipped = load(folder, add=[f"{voices}.zip"])
+    assert data.facts(zipped.tables) == data.facts(load(folder, add=[voices]).tables)
+
+
+def test_a_broken_added_clip_is_named_with_its_folder(folder, voices):
+    (voices / "clips" / "hear_low_0.wav").write_text("no audio")
+    with pytest.raises(DataError) as refusal:
+        load(folder, add=[voices])
+    (problem,) = refusal.value.problems
+    assert problem.startswith("voices/clips/hear_low_0.wav: ")
+
+
+def test_an_added_folder_that_is_not_there_is_named(folder):
+    with pytest.raises(DataError, match="there is no such folder") as refusal:
+        load(folder, add=["/gone"])
+    assert refusal.value.name == "/gone"
+
+
+def test_the_same_recordings_under_another_name_are_copies(folder, tmp_path):
+    again = shutil.copytree(folder, tmp_path / "again")
+    with pytest.raises(DataError, match="have the same samples"):
+        load(folder, add=[again])
+    tables = load(folder, add=[again], drop_copies=True).tables
+    digests = {split: set(table["digest"]) for split, table in tables.items()}
+    assert not digests["train"] & digests["test"]
+    with pytest.raises(UserError, match="is named twice"):
+        load(folder, add=[folder])
+
+
+def test_one_clip_an_intent_of_people_is_enough_beside_added_ones(tmp_path, write_folder, voices):
+    people = write_folder(tmp_path / "people", 1)
+    with pytest.raises(DataError, match="has one clip; record more"):
+        load(people)
+    splits = load(people, add=[voices])
+    assert set(splits.tables["test"]["engine"]) == {"robot"}
+    assert "" in splits.tables["train"]["engine"]
+    assert "WARNING: test of added clips" in splits.note
+
+
+def test_speakers_that_look_alike_across_folders_are_warned_of(tmp_path, write_folder, caplog):
+    people = write_folder(tmp_path / "people", 10, lambda _, i: {"speaker": "Ann"})
+    more = write_folder(tmp_path / "more", 4, lambda _, i: {"speaker": "ann"}, seconds=0.5)
+    load(people, add=[more])
+    assert caplog.text.count("look alike, and count as several") == 1
+
+
+def test_corrected_clips_of_an_added_folder_are_known_by_the_samples_that_were_answered(
+    folder, voices
+):
+    before = "0123456789abcdef" * 4
+    plain = data.read_recordings(resolve(data=folder, add=[voices])).table["digest"]
+    change(voices, read(voices).assign(Corrected=["yes"] * 2 + [""] * 14, original_digest=before))
+    table = data.read_recordings(resolve(data=folder, add=[voices])).table
+    marked = table["digest"] == before[: data.DIGEST_LENGTH]
+    assert table.index[marked].tolist() == [40, 41]
+    assert table.loc[~marked, "digest"].tolist() == plain[~marked].tolist()
+    splits = load(folder, add=[voices])
+    assert set(splits.tables["train"]["file_name"]) > set(table.loc[marked, "file_name"])
+    assert "; 2 corrected clips, in train only" in splits.note

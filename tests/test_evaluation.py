@@ -441,3 +441,15 @@ def test_the_same_model_and_clips_give_the_figures_of_training(
     }
     answers = (tmp_path / "out" / "predictions.csv").read_bytes()
     assert answers == (run_folder / "predictions.csv").read_bytes()
+
+
+def test_the_headline_says_where_the_voices_are_synthetic(tmp_path, table):
+    clips = table("on", "off").add_column("engine", ["robot", "robot"])
+    classifier = Stub([("on", 0.9), ("off", 0.9)])
+    record = {"data": "bundled", "synthetic": {"train": [5, 5], "validation": [1, 1]}}
+    result = evaluation.evaluate_model(classifier, clips, tmp_path, record)
+    assert result["synthetic"] == {"train": [5, 5], "validation": [1, 1], "scored": [2, 2]}
+    end = "; no person was heard in training; about synthetic voices, not people"
+    assert evaluation.headline(result).endswith(end)
+    del result["synthetic"]  # as of earlier versions
+    assert evaluation.headline(result).endswith(f"macro F1 {result['f1_macro']:.4f}")

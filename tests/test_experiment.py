@@ -15,7 +15,7 @@ from conftest import QUICK, TONES
 from safetensors.torch import load_file
 from transformers import AutoConfig
 
-from speech_intent import experiment, training
+from speech_intent import evaluation, experiment, training
 from speech_intent.errors import DataError, OutputError, UserError
 from speech_intent.progress import Progress
 from speech_intent.run_folder import held as folder_lock
@@ -408,3 +408,71 @@ def test_each_encoder_has_a_folder_of_its_own():
         "small": "small",
         "runs/a/model": "runs--a--model",
     }
+
+
+# With clips of another folder
+
+
+@pytest.fixture
+def voices(tmp_path, write_folder):
+    return write_folder(
+        tmp_path / "voices", 3, lambda _, i: {"engine": "robot", "split": "test"}, seconds=0.5
+    )
+
+
+def test_added_clips_are_learned_and_listed_and_people_are_tested(
+    tmp_path, recipe, tone_folder, voices, capsys
+):
+    given = recipe(freeze="encoder", add=[voices])
+    result = experiment.run(given, tmp_path / "out")
+    assert (result["n"], result["added"]) == (16, [str(voices)])
+    assert result["synthetic"] == {"train": [12, 28], "validation": [0, 8], "scored": [0, 16]}
+    clips = pd.read_csv(tmp_path / "out" / "model" / "clips.csv")
+    assert clips["file_name"].is_unique
+    assert clips["file_name"].str.startswith("voices/clips/").sum() == 12
+    assert set(clips.loc[clips["file_name"].str.startswith("voices/"), "split"]) == {"train"}
+    made_of = json.loads((tmp_path / "out" / "made_of.json").read_text())
+    assert made_of["added"] == ["voices"]
+    out = capsys.readouterr().out
+    assert "Split: given; 12 clips added to train from voices\n12 of 28 training clips are " in out
+
+
+def test_people_alone_may_test_what_learned_from_synthetic_clips(
+    tmp_path, recipe, write_folder, voices, capsys
+):
+    people = write_folder(tmp_path / "people", 2, lambda _, i: {"split": "test"})
+    given = recipe(data=people, freeze="encoder", add=[voices])
+    result = experiment.run(given, tmp_path / "out")
+    assert result["synthetic"] == {"train": [8, 8], "validation": [4, 4], "scored": [0, 8]}
+    out = capsys.readouterr().out
+    assert "No person was heard in training: all 8 training clips are synthetic.\n" in out
+    again = evaluation.score_model(
+        str(tmp_path / "out" / "model"), recipe(data=people), "test", tmp_path / "again"
+    )
+    assert again["accuracy"] == result["accuracy"]
+    assert again["synthetic"] == result["synthetic"]
+
+
+def test_a_run_is_not_gone_on_with_other_added_clips(tmp_path, recipe, voices, write_folder):
+    given = recipe(freeze="encoder", add=[voices])
+    experiment.run(given, tmp_path / "out")
+    (tmp_path / "out" / "metrics.json").unlink()
+    with pytest.raises(OutputError, match=r"of other added \['voices'\] \(now None\), clips \(12"):
+        experiment.run(recipe(freeze="encoder"), tmp_path / "out", resume=True)
+    table = (voices / "metadata.csv").read_text()
+    (voices / "metadata.csv").write_text(table.rsplit("\n", 2)[0] + "\n")
+    with pytest.raises(OutputError, match=r"of other clips \(1 fewer\)"):
+        experiment.run(given, tmp_path / "out", resume=True)
+    (voices / "metadata.csv").write_text(table)
+    moved = shutil.copytree(voices, tmp_path / "elsewhere" / "voices")
+    again = recipe(freeze="encoder", add=[moved])
+    assert experiment.run(again, tmp_path / "out", resume=True)["n"] == 16
+
+
+def test_a_run_is_not_gone_on_with_other_recordings_to_adapt_to(tmp_path, recipe, voices):
+    given = recipe(freeze="encoder", adapt=voices)
+    experiment.run(given, tmp_path / "out")
+    (tmp_path / "out" / "metrics.json").unlink()
+    (voices / "clips" / "hear_low_1.wav").unlink()
+    with pytest.raises(OutputError, match="of other adapted"):
+        experiment.run(given, tmp_path / "out", resume=True)

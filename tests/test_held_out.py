@@ -91,7 +91,7 @@ def test_only_the_suffix_of_audio_is_no_part_of_a_name(model):
     table = clips(split=True)
     table["file_name"] = table["file_name"].str.replace("_", ".").str.removesuffix(".wav")
     table[provenance.COLUMNS].to_csv(model / "clips.csv", index=False)
-    found = held_out.trained_splits(table.assign(digest="new"), table)
+    found = held_out.trained_splits(table.assign(digest="new"), table, "data")
     assert found.tolist() == table["split"].tolist()
 
 
@@ -225,7 +225,8 @@ def test_the_split_of_a_model_on_the_hub_is_published_with_it(
     for name in ("clips.csv", "training.json"):
         shutil.copy(model / name, published)
     hub_client.upload("tester/split", published)
-    monkeypatch.setattr(data, "read_recordings", lambda recipe: SimpleNamespace(table=clips()))
+    recordings = SimpleNamespace(table=clips())
+    monkeypatch.setattr(data, "read_recordings", lambda recipe, role: recordings)
     monkeypatch.setattr(data, "make_splits", lambda recordings, split: split)
     split = held_out.load_splits("tester/split", PLAIN)
     assert names(split.table, "test") == as_trained("test")
@@ -298,3 +299,42 @@ def test_a_test_clip_that_was_corrected_and_learned_is_left_out_of_the_test(
     again = held_out.load_splits(tmp_path / "out" / "model", recipe(data=folder), seed=0)
     assert tested not in again.tables["test"]["file_name"]
     assert f"that the model was trained on, such as {tested}" in caplog.text
+
+
+# Models that learned from added clips too
+
+
+@pytest.fixture
+def mixed(model):
+    """The same model, which learned from the folder voices too: other intents, the same names."""
+    own = clips(split=True)[provenance.COLUMNS]
+    added = clips(prefix="voice").assign(split="train")
+    added["file_name"] = "voices/" + added["file_name"]
+    listed = pd.concat([own, added[provenance.COLUMNS]])
+    listed.to_csv(model / "clips.csv", index=False)
+    return model
+
+
+def test_people_are_tested_as_if_nothing_had_been_added(mixed):
+    split = held_out.assign_held_out(mixed, clips(), resolve(data="people"))
+    for name in ("train", "validation", "test"):
+        assert names(split.table, name) == as_trained(name)
+
+
+@pytest.mark.parametrize("prefix", ["voice", "converted"])
+def test_clips_that_were_added_are_known_as_trained_on(mixed, prefix):
+    """Under the names of people's clips, of which some are test."""
+    recipe = resolve(data="/elsewhere/voices")
+    with pytest.raises(DataError, match="none of its clips is in the test split"):
+        held_out.assign_held_out(mixed, clips(prefix=prefix), recipe)
+    with pytest.raises(DataError, match="the model was trained on all 8 test clips"):
+        held_out.assign_held_out(mixed, clips(split=True, prefix=prefix), recipe)
+
+
+def test_data_may_be_test_clips_alone(model):
+    table = clips(split=True)
+    table = table[table["split"] == "test"].reset_index(drop=True)
+    split = held_out.assign_held_out(model, table, PLAIN)
+    assert (names(split.table, "test"), split.note) == (as_trained("test"), "given")
+    (model / "clips.csv").unlink()
+    assert held_out.assign_held_out(model, table, PLAIN).note == "given"

@@ -2,11 +2,13 @@
 
 import hub_client
 import huggingface_hub
+import numpy as np
 import pytest
+import soundfile
 from datasets import ClassLabel
 from hub_client import MINDS14, SCOOTER
 
-from speech_intent import data, folders, hub_datasets, train
+from speech_intent import audio, data, folders, hub_datasets, remarks, train
 from speech_intent.errors import DataError
 from speech_intent.recipes import RECIPES, Recipe, resolve
 from speech_intent.tables import is_corrected
@@ -246,3 +248,40 @@ def test_the_command_line_says_it_in_lines_without_a_traceback(hub, tmp_path, ca
     assert heading == "error: nobody/nothing cannot be used:"
     assert problem.startswith("  - it is no folder, and not on the Hub, or private; ")
     assert not output_dir.exists()
+
+
+# With others
+
+
+def test_a_hub_dataset_may_be_added_to_a_folder_and_the_other_way_round(hub, tmp_path):
+    """Both sides say the same intents; the folder's clips are other ones."""
+    folder = tmp_path / "people"
+    rows = ["file_name,intent"]
+    for i, name in enumerate(name for name in SCOOTER for _ in range(4)):
+        path = folder / f"{i}.wav"
+        path.parent.mkdir(exist_ok=True)
+        soundfile.write(path, np.sin(np.arange(4_000) * (0.01 + 0.001 * i)) / 2, 16_000)
+        rows.append(f"{i}.wav,{name}")
+    (folder / "metadata.csv").write_text("\n".join(rows) + "\n")
+    name = RECIPES["scooter"].data
+    added = data.load_data(Recipe(data=str(folder), intent="label", add=(name,)))
+    last = name.split("/")[1]
+    train_names = added.tables["train"]["file_name"]
+    assert sum(clip.startswith(f"{last}/train/") for clip in train_names) == 54
+    assert len(added.tables["test"]) == 9
+    recipe = Recipe(data=name, intent="label", add=(str(folder),))
+    other_way = data.load_data(recipe)
+    assert len(other_way.tables["test"]) == 18
+    for tables in (added.tables, other_way.tables):
+        for row in tables["train"]:
+            assert len(audio.load(row["audio"], 16_000)) > 1_000
+
+
+def test_what_spoke_a_clip_is_kept(hub, monkeypatch):
+    parts = hub_datasets._download(SKIT.data, SKIT)
+    for split, part in parts.items():
+        parts[split] = part.add_column("engine", ["robot", None] * (len(part) // 2))
+    monkeypatch.setattr(hub_datasets, "_download", lambda repo, recipe: parts)
+    table = hub_datasets.read_hub(SKIT.data, SKIT).table
+    assert list(table["engine"][:4]) == ["robot", "", "robot", ""]
+    assert remarks.count_synthetic(data.load_data(SKIT).tables["test"]) == [21, 42]

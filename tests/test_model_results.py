@@ -34,6 +34,16 @@ def test_what_nobody_has_recorded_may_be_missing(tmp_path):
     read_results(write(tmp_path, hyperparameters=..., **dict.fromkeys(names, ...)))
 
 
+ADAPTED = {"folder": "kitchen", "clips": 12, "test_clips": 0}
+
+
+def test_what_is_said_of_voices_and_adaptation_is_read(tmp_path):
+    said = {"synthetic": {"train": [2, 2], "scored": [0, 4]}, "adapted": ADAPTED, "added": ["a"]}
+    read = read_results(write(tmp_path, **said))
+    assert {name: read[name] for name in said} == said
+    read_results(write(tmp_path, synthetic=None, adapted=None, added=None))
+
+
 BROKEN = {
     **{f"{name} missing": {name: ...} for name in ("n", "correct", "accuracy", FIGURES[-1])},
     **{f"accuracy {value!r}": {"accuracy": value} for value in (math.nan, "0.9", 1.5, None, [])},
@@ -51,6 +61,16 @@ BROKEN = {
     "epochs not a number": {"epochs": math.nan},
     **{f"hyperparameters {value!r}": {"hyperparameters": value} for value in (7, [], "a")},
     "a hyperparameter that is a list": {"hyperparameters": {"a": ["*x*"]}},
+    **{f"added {value!r}": {"added": value} for value in ("a", {"a": 1}, [""], [7], 7)},
+    **{
+        f"synthetic {value!r}": {"synthetic": value}
+        for value in ([1, 2], {"train": [2, 1]}, {"scored": [1]}, {"scored": ["1", 2]})
+    },
+    **{
+        f"adapted {value!r}": {"adapted": ADAPTED | value}
+        for value in ({"folder": ""}, {"clips": "12"}, {"test_clips": -1})
+    },
+    "adapted a list": {"adapted": [12]},
 }
 
 

@@ -1,179 +1,14 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from clip_tables import clips, with_corrections
 
-from speech_intent import baseline, experiment, protocols, run_folder
+from speech_intent import baseline, data, experiment, protocols, run_folder
 from speech_intent.errors import DataError, OutputError, UserError
 from speech_intent.protocols import Protocol
-from speech_intent.recipes import PLAIN
-
-# Splits
-
-
-@pytest.fixture
-def table() -> pd.DataFrame:
-    """24 clips of three intents by four speakers."""
-    rows = [(f"{i}.wav", "abc"[i % 3], f"speaker {i // 6}", "", 1.0, str(i)) for i in range(24)]
-    columns = ["file_name", "intent", "speaker", "split", "seconds", "digest"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def drawn(table, protocol_name, n_folds=4, recipe=PLAIN) -> dict:
-    return {fold.name: fold for fold in protocols.folds(table, protocol_name, n_folds, recipe)}
-
-
-def rows_of(fold, split) -> pd.DataFrame:
-    return fold.table[fold.table["split"] == split]
-
-
-def test_k_folds_test_each_clip_once_with_every_intent(table):
-    folds = drawn(table, "kfold")
-    assert list(folds) == ["fold-0", "fold-1", "fold-2", "fold-3"]
-    tested = pd.concat([rows_of(fold, "test") for fold in folds.values()])
-    assert sorted(tested["file_name"]) == sorted(table["file_name"])
-    for fold in folds.values():
-        assert rows_of(fold, "test")["intent"].value_counts().to_dict() == {"a": 2, "b": 2, "c": 2}
-        assert list(fold.table["file_name"]) == list(table["file_name"])
-
-
-def test_copies_are_tested_in_one_fold(table):
-    table["digest"] = [f"{row.intent}{i // 6}" for i, row in enumerate(table.itertuples())]
-    folds = drawn(table, "kfold").values()
-    tested = pd.concat([rows_of(fold, "test").assign(fold=fold.name) for fold in folds])
-    assert sorted(tested["file_name"]) == sorted(table["file_name"])
-    assert tested.groupby("digest")["fold"].nunique().max() == 1
-    with pytest.raises(DataError, match="no intent has enough clips for 5 folds: the most are 4"):
-        drawn(table, "kfold", n_folds=5)
-
-
-def test_the_seed_of_the_recipe_draws_other_folds(table):
-    first, again, other = (
-        drawn(table, "kfold", recipe=PLAIN.with_seed(seed))["fold-0"].table for seed in (0, 0, 1)
-    )
-    pd.testing.assert_frame_equal(first, again)
-    assert list(first["split"]) != list(other["split"])
-
-
-def test_more_folds_than_clips_of_any_intent_are_refused(table):
-    with pytest.raises(DataError, match="no intent has enough clips for 9 folds: the most are 8"):
-        drawn(table, "kfold", n_folds=9)
-
-
-def test_leave_one_speaker_out_tests_each_speaker_alone(table):
-    folds = drawn(table, "leave-one-speaker-out")
-    assert list(folds) == [f"speaker {i}" for i in range(4)]
-    for name, fold in folds.items():
-        assert set(rows_of(fold, "test")["speaker"]) == {name}
-        assert len(rows_of(fold, "test")) == 6
-        assert set(fold.table["split"]) == {"train", "validation", "test"}
-
-
-def test_clips_of_unknown_speakers_are_never_left_out(table):
-    table.loc[table["speaker"] == "speaker 3", "speaker"] = ""
-    folds = drawn(table, "leave-one-speaker-out")
-    assert list(folds) == ["speaker 0", "speaker 1", "speaker 2"]
-    assert all("" not in set(rows_of(fold, "test")["speaker"]) for fold in folds.values())
-
-
-@pytest.mark.parametrize("speaker", ["", "ann"])
-def test_leaving_speakers_out_needs_two_names(table, speaker):
-    with pytest.raises(DataError, match="names two speakers or more; use kfold"):
-        drawn(table.assign(speaker=speaker), "leave-one-speaker-out")
-
-
-def test_by_speaker_keeps_speakers_apart_and_random_does_not_look(table):
-    by_speaker = drawn(table, "speaker")["speaker"]
-    assert by_speaker.table.groupby("speaker")["split"].nunique().max() == 1
-    at_random = drawn(table, "random")["random"]
-    assert at_random.table.groupby("speaker")["split"].nunique().max() > 1
-    assert "WARNING: test shares 3 of 3 speakers with train" in at_random.note
-    assert "shares" not in by_speaker.note
-
-
-def test_a_given_split_is_left_as_it_is_and_the_others_draw_anew(table):
-    given = np.where(np.arange(24) < 6, "test", np.where(np.arange(24) < 12, "validation", "train"))
-    table = table.assign(split=given)
-    assert list(drawn(table, "given")["given"].table["split"]) == list(given)
-    assert drawn(table, "given")["given"].note == "given"
-    assert list(drawn(table, "random")["random"].table["split"]) != list(given)
-    tested = pd.concat([rows_of(fold, "test") for fold in drawn(table, "kfold").values()])
-    assert sorted(tested["file_name"]) == sorted(table["file_name"])
-
-
-@pytest.fixture
-def corrected(table) -> pd.DataFrame:
-    """The table with corrected clips: of speaker 0, of somebody, and copies of clips 5 and 9."""
-    rows = [
-        ("c0.flac", "a", "speaker 0", "", 1.0, "new 0"),
-        ("c1.flac", "new", "", "", 1.0, "new 1"),
-        ("c2.flac", "b", "", "", 1.0, "5"),
-        ("c3.flac", "c", "", "", 1.0, "9"),
-    ]
-    more = pd.DataFrame(rows, columns=table.columns).assign(corrected="yes")
-    return pd.concat([table.assign(corrected=""), more], ignore_index=True)
-
-
-def of_corrections(fold) -> dict[str, str]:
-    rows = fold.table[fold.table["corrected"] == "yes"]
-    return dict(zip(rows["file_name"], rows["split"], strict=True))
-
-
-@pytest.mark.parametrize("name", ["kfold", "leave-one-speaker-out", "speaker", "random", "given"])
-@pytest.mark.parametrize("seed", range(3))
-def test_corrected_clips_only_train_in_every_protocol(table, corrected, name, seed):
-    recipe = PLAIN.with_seed(seed)
-    folds = drawn(corrected, name, recipe=recipe)
-    assert len(folds) == {"kfold": 4, "leave-one-speaker-out": 4}.get(name, 1)
-    for fold in folds.values():
-        assert set(of_corrections(fold).values()) <= {"train", ""}
-        held_out = fold.table[fold.table["split"].isin(["validation", "test"])]
-        assert not set(held_out["digest"]) & set(rows_of(fold, "train")["digest"])
-    plain = drawn(table, name, recipe=recipe)
-    assert list(plain) == list(folds)
-    for one, other in zip(plain.values(), folds.values(), strict=True):
-        assert set(rows_of(one, "test")["file_name"]) == set(rows_of(other, "test")["file_name"])
-
-
-def test_a_corrected_clip_is_left_out_where_its_speaker_or_its_recording_is_tested(corrected):
-    folds = drawn(corrected, "leave-one-speaker-out")
-    for name, fold in folds.items():
-        splits = of_corrections(fold)
-        held_out = rows_of(fold, "validation")["digest"].tolist()
-        assert splits["c0.flac"] == ("" if name == "speaker 0" else "train")
-        assert splits["c1.flac"] == "train"
-        assert splits["c2.flac"] == ("" if name == "speaker 0" or "5" in held_out else "train")
-        assert splits["c3.flac"] == ("" if name == "speaker 1" or "9" in held_out else "train")
-    for fold in drawn(corrected, "kfold").values():
-        assert of_corrections(fold)["c0.flac"] == "train"  # voices are not kept apart
-
-
-def test_a_speaker_of_nothing_but_corrected_clips_is_not_tested(corrected):
-    corrected.loc[corrected["file_name"] == "c1.flac", "speaker"] = "eve"
-    folds = drawn(corrected, "leave-one-speaker-out")
-    assert list(folds) == [f"speaker {i}" for i in range(4)]
-
-
-@pytest.mark.parametrize("name", ["kfold", "leave-one-speaker-out", "speaker", "random"])
-def test_a_protocol_of_nothing_but_corrected_clips_says_what_is_missing(table, name):
-    with pytest.raises(DataError, match="no clip for test: all are corrected ones"):
-        drawn(table.assign(corrected="yes"), name)
-
-
-def test_folds_with_other_clips_corrected_are_other_folds(uneven, table, corrected):
-    protocol = Protocol("kfold")
-    lists = [
-        protocols.made_of(protocol, uneven, each)["list of clips"]
-        for each in (table, table.assign(corrected=""), corrected, corrected.assign(corrected=""))
-    ]
-    assert lists[0] == lists[1]
-    assert len(set(lists)) == 3
-
-
-def test_a_protocol_that_there_is_not_is_a_fault_of_ours(table):
-    with pytest.raises(ValueError, match="there is no protocol 'bootstrap'"):
-        drawn(table, "bootstrap")
 
 
 @pytest.mark.parametrize("numbers", [{"n_folds": 1}, {"seeds": ()}, {"seeds": (0, 1, 0)}])
@@ -237,6 +72,17 @@ def uneven(tmp_path, write_folder, recipe):
         intents=tuple(speakers),
     )
     return recipe(data=folder, encoder="random")
+
+
+def test_folds_with_other_clips_corrected_are_other_folds(uneven):
+    plain = clips(8).assign(seconds=1.0)
+    marked = with_corrections(plain, ("on", "", "new")).assign(seconds=1.0)
+    lists = [
+        protocols.made_of(Protocol("kfold"), uneven, table)["list of clips"]
+        for table in (plain, plain.assign(corrected=""), marked, marked.assign(corrected=""))
+    ]
+    assert lists[0] == lists[1]
+    assert len(set(lists)) == 3
 
 
 LEAVE_OUT = Protocol("leave-one-speaker-out", seeds=(0, 1))
@@ -523,3 +369,25 @@ def test_folds_are_trained_scored_and_left_without_weights(tmp_path, write_folde
     assert result["split"].startswith("test (leave-one-speaker-out, speaker 1; given; ")
     assert (result["speakers_train"], result["speakers_test"]) == (1, 1)
     assert not list(out.rglob("*.safetensors"))
+
+
+def test_added_clips_are_trained_on_in_every_fold_and_not_counted(tmp_path, write_folder, recipe):
+    folder = write_folder(tmp_path / "data", 6)
+    robot = {"engine": "robot"}
+    voices = write_folder(tmp_path / "voices", 2, lambda _, i: robot, seconds=0.5)
+    given = recipe(data=folder, add=[voices], freeze="encoder")
+    results = protocols.run_protocol(Protocol("kfold", 2), given, tmp_path / "out")
+    assert (results["n"], results["n_added"]) == (24, 8)
+    assert results["encoder"]["n"] == results["MFCC + SVM"]["n"] == 24
+    assert results["synthetic"] == {"train": [8, 16], "validation": [0, 4], "scored": [0, 12]}
+    assert "8 of 16 training clips are synthetic." in protocols.table_of(results)
+    assert "adapted" not in results
+    adapted = protocols._facts(replace(given, adapt=str(folder)), data.read_recordings(given).table)
+    assert adapted["adapted"]["test_clips"] == adapted["adapted"]["clips"] == 24
+    (voices / "clips" / "hear_low_1.wav").unlink()
+    table = (
+        (voices / "metadata.csv").read_text().replace("clips/hear_low_1.wav,hear_low,robot\n", "")
+    )
+    (voices / "metadata.csv").write_text(table)
+    with pytest.raises(OutputError, match="list of clips"):
+        protocols.run_protocol(Protocol("kfold", 2), given, tmp_path / "out")

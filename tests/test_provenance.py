@@ -138,3 +138,14 @@ def test_an_encoder_without_a_digest_is_known_by_its_name(tmp_path):
     provenance.claim(tmp_path, before, begun=False)
     with pytest.raises(OutputError, match=r"other encoder random \(now other\)"):
         provenance.claim(tmp_path, before | {"encoder": "other"})
+
+
+def test_added_folders_and_recordings_are_named_by_their_last_part(recipe, tone_folder):
+    plain = recipe(encoder="random")
+    assert not {"added", "adapted"} & set(provenance.ingredients(plain))  # as in earlier runs
+    given = recipe(encoder="random", add=["/a/voices", "user/more"], adapt=tone_folder)
+    found = provenance.ingredients(given)
+    assert found["added"] == ["voices", "more"]
+    assert found["adapted"]["folder"] == tone_folder.name
+    assert found["adapted"]["clips"] == 40
+    assert len(found["adapted"]["digest"]) == 16

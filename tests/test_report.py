@@ -194,3 +194,9 @@ def test_names_out_of_data_are_no_markup(page):
     # twice as title, once as model and once as data, in both tables of intents
     assert text.count("&lt;script&gt;alert(") == 6
     assert text.count("&amp; $5_or_$6") == 6
+
+
+def test_the_page_says_where_no_person_was_heard(page):
+    text = page(synthetic={"train": [9, 9], "validation": [2, 2], "scored": [10, 10]})
+    assert "<p>No person was heard in training: all 9 training clips are synthetic. All 10 " in text
+    assert "person was heard" not in page()

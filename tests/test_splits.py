@@ -1,30 +1,10 @@
-import numpy as np
 import pandas as pd
 import pytest
+from clip_tables import INTENTS, clips, counts, of_corrections, with_corrections
 
 from speech_intent.errors import DataError
 from speech_intent.recipes import resolve
 from speech_intent.splits import assign_splits
-
-INTENTS = ("dim", "off", "on")
-
-
-def clips(n: int, **columns) -> pd.DataFrame:
-    """`n` clips of each of three intents; a column is a function of (intent, i)."""
-    rows = [
-        {"file_name": f"{intent}_{i}.wav", "intent": intent, "speaker": "", "split": ""}
-        | {"digest": f"{intent}{i}"}
-        | {name: value(intent, i) for name, value in columns.items()}
-        for intent in INTENTS
-        for i in range(n)
-    ]
-    return pd.DataFrame(rows)
-
-
-def counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
-    """Clips of each intent by split."""
-    crosstab = pd.crosstab(table["split"], table["intent"])
-    return {split: dict(row) for split, row in crosstab.iterrows()}
 
 
 def test_clips_are_split_70_to_30_in_every_intent_and_validation_comes_out_of_train():
@@ -80,16 +60,6 @@ def test_speakers_stand_on_one_side_only_and_every_intent_on_both(seed):
         split.note
         == f"by speaker 30 %, seed {seed}; validation by speaker 15 %, seed {seed} of train"
     )
-
-
-def test_the_draw_of_speakers_comes_closest_to_the_share():
-    """Of 20 clips an intent by four speakers a quarter can be had: 2 + 3, or 5."""
-    speakers = ["a"] * 2 + ["b"] * 3 + ["c"] * 5 + ["d"] * 10
-    table = clips(20, speaker=lambda intent, i: speakers[i])
-    split = assign_splits(table, resolve(test_share=0.25)).table
-    tested = split.loc[split["split"] == "test"]
-    assert len(tested) == 15  # a quarter of 60
-    assert set(tested["speaker"]) in ({"a", "b"}, {"c"})
 
 
 def test_speakers_are_not_looked_at_where_the_recipe_says_so():
@@ -163,11 +133,6 @@ def test_copies_are_drawn_together():
     )
 
 
-def test_copies_do_not_count_as_clips_that_can_be_spared():
-    with pytest.raises(DataError, match="no clip can be spared for validation"):
-        assign_splits(clips(12, digest=lambda intent, i: f"{intent}{i % 2}"))
-
-
 def test_an_intent_of_one_recording_under_several_names_is_refused():
     table = clips(12, digest=lambda intent, i: intent if intent == "off" else f"{intent}{i}")
     with pytest.raises(DataError) as refusal:
@@ -193,21 +158,6 @@ def test_copies_that_are_given_on_both_sides_are_refused():
 
 
 # Corrected clips
-
-
-def corrected(*rows: tuple[str, str, str]) -> pd.DataFrame:
-    """Corrected clips: (intent, speaker, digest)."""
-    table = pd.DataFrame(rows, columns=["intent", "speaker", "digest"])
-    names = [f"correction_{i}.flac" for i in range(len(rows))]
-    return table.assign(file_name=names, split="", corrected="yes")
-
-
-def with_corrections(table: pd.DataFrame, *rows: tuple[str, str, str]) -> pd.DataFrame:
-    return pd.concat([table, corrected(*rows)], ignore_index=True).fillna("")
-
-
-def of_corrections(table: pd.DataFrame) -> list[str]:
-    return table.loc[table["corrected"] == "yes", "split"].tolist()
 
 
 def test_corrected_clips_only_train_and_move_no_other_clip():
@@ -287,29 +237,22 @@ def test_too_few_clips_beside_corrected_ones_are_too_few():
         assign_splits(with_corrections(clips(2), *rows))
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_however_clips_lie_no_corrected_one_and_no_copy_of_one_is_learned_and_tested(seed):
-    rng = np.random.default_rng(seed)
-    people = ["", "ann", "ben", "eve", "joe"]
-    spoken = clips(10, speaker=lambda intent, i: people[i % 5])
-    others = [*spoken["digest"], *"abcdefgh"]
-    rows = [
-        (rng.choice([*INTENTS, "new"]), rng.choice(people), rng.choice(others)) for _ in range(25)
-    ]
-    table = with_corrections(spoken, *rows)
-    by_speaker = bool(seed % 2)
-    split = assign_splits(table, resolve(seed=seed, by_speaker=by_speaker)).table
-    held_out = split[split["split"].isin(["validation", "test"])]
-    train = split[split["split"] == "train"]
-    assert set(held_out["corrected"]) == {""}
-    assert not set(held_out["digest"]) & set(train["digest"])
-    if by_speaker:
-        voices = set(train.loc[train["corrected"] == "yes", "speaker"]) - {""}
-        assert not voices & set(held_out["speaker"])
-    assert of_corrections(split).count("train") > 5
-
-
 def test_a_corrected_copy_with_an_intent_of_its_own_is_no_recording_too_few():
     """A new intent has two recordings, of which one is known by another intent."""
     table = with_corrections(clips(10), ("cancel", "", "on1"), ("cancel", "", "new"))
     assert assign_splits(table).table["split"].isin(["train", "validation", "test", ""]).all()
+
+
+# Where nothing is trained
+
+
+def test_only_the_split_that_is_scored_need_have_clips():
+    table = clips(2, split=lambda intent, i: "test")
+    assert assign_splits(table, scored="test").note == "given"
+    with pytest.raises(DataError, match="no clip can be spared for validation"):
+        assign_splits(table, scored="validation")
+    two = assign_splits(clips(2), scored="test")
+    assert two.note == "stratified by clip 30 %, seed 0"
+    with pytest.raises(DataError, match="no clip can be spared for test"):
+        assign_splits(clips(1), scored="test")
+    assert assign_splits(clips(1), scored="train").note == "all train"

@@ -155,3 +155,25 @@ def test_a_protocol_gets_what_was_asked_for(tmp_path, monkeypatch, capsys):
     folders = [("small", tmp_path / "small"), ("random", tmp_path / "random")]
     assert [(encoder, folder) for _, encoder, folder in seen] == folders
     assert capsys.readouterr().out == "the table\nthe table\n"
+
+
+# More clips
+
+
+def test_folders_may_be_added_and_adapted_to():
+    (recipe,) = read("--add", "a", "b", "--adapt", "room", "--data", "people").recipes
+    assert (recipe.data, recipe.add, recipe.adapt) == ("people", ("a", "b"), "room")
+    (recipe,) = read("--add", "a", "--add", "b").recipes
+    assert recipe.add == ("a", "b")
+    (recipe,) = read().recipes
+    assert (recipe.add, recipe.adapt) == ((), None)
+    (recipe,) = read("--add", "https://huggingface.co/datasets/user/voices").recipes
+    assert recipe.add == ("user/voices",)
+
+
+def test_recordings_to_adapt_to_are_looked_at_before_training(tmp_path, tone_folder, capsys):
+    (tmp_path / "empty").mkdir()
+    options = ["--data", tone_folder, "--encoder", "random", "--output-dir", tmp_path / "out"]
+    err = refused(capsys, *options, "--adapt", tmp_path / "empty")
+    assert "it holds no audio files" in err
+    assert not (tmp_path / "out" / "model").exists()

@@ -15,6 +15,7 @@ from .model_config import RECORD, read_config, read_record
 from .model_results import FACTS, FIGURES, read_results
 from .names import escape_markdown, one_line
 from .onnx_model import describe
+from .remarks import remarks
 
 MOONSHINE = "moonshine"  # the bundled encoder that somebody else trained, and its model type
 MOONSHINE_HUB = "UsefulSensors/moonshine-tiny"
@@ -102,7 +103,8 @@ def _metadata(title: str, model_type: str, results: dict[str, Any], terms: Terms
     encoder = results.get("encoder") or ""
     if encoder == MOONSHINE:
         encoder = MOONSHINE_HUB
-    data = hub_id(_data(results), "dataset")
+    sources = [_data(results), *(results.get("added") or [])]
+    datasets = [name for name in (hub_id(data, "dataset") for data in sources) if name]
     metadata = ModelCardData(
         model_name=title,
         pipeline_tag="audio-classification",
@@ -111,7 +113,7 @@ def _metadata(title: str, model_type: str, results: dict[str, Any], terms: Terms
         language=terms.language,
         tags=["speech", "intent-classification", model_type],
         base_model=hub_id(encoder, "model"),
-        datasets=[data] if data else None,
+        datasets=datasets or None,
         eval_results=_eval_results(results) or None,
     )
     return metadata.to_yaml()
@@ -166,6 +168,7 @@ def _figures(folder: Path, results: dict[str, Any]) -> str:
             _figure_table(results),
             "With one label a clip, micro precision, recall and F1 equal the accuracy.",
             f"Training: {_training(results)}.",
+            *map(escape_markdown, remarks(results)),
         ]
     if results.get("encoder") == MOONSHINE:
         parts.append(MOONSHINE_ORIGIN)
@@ -194,6 +197,8 @@ def _training(results: dict[str, Any]) -> str:
         facts["data"] = public_name(facts["data"], "dataset")
     if facts["encoder"] is not None:
         facts["encoder"] = public_name(facts["encoder"], "model")
+    added = results.get("added") or []
+    facts["added"] = ", ".join(public_name(name, "dataset") for name in added) or None
     known = {name: value for name, value in facts.items() if value is not None}
     return "; ".join(f"{escape_markdown(name)}: {_value(value)}" for name, value in known.items())
 

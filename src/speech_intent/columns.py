@@ -10,6 +10,7 @@ from .tables import name_intents, split_name
 
 COLUMNS = ["file_name", "intent", "speaker", "split"]
 FILE_NAMES = ("audio", "path", "filename", "file")  # what people call `file_name`
+ENGINE = "engine"  # what spoke a synthetic clip; "" for a person
 LABEL = "label"  # what `intent` is called where AudioFolder wrote the table
 # What people call a transcript; the English one of other languages only where it is the only one.
 TRANSCRIPTS = (

@@ -12,12 +12,20 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from . import audio, folders, hub_datasets, quality
+from . import additions, audio, folders, hub_datasets, quality
 from .errors import DataError
 from .hub_names import is_hub_id
 from .recipes import PLAIN, Recipe
 from .splits import SplitTable, assign_splits
-from .tables import ORIGINAL, SPLITS, Listing, is_corrected, split_problems
+from .tables import (
+    ORIGINAL,
+    SPLITS,
+    Listing,
+    Role,
+    is_corrected,
+    split_problems,
+    warn_of_speakers,
+)
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -63,13 +71,17 @@ def make_splits(recordings: Recordings, split: SplitTable) -> Splits:
     return Splits(to_datasets(split.table, recordings.clips), split.note)
 
 
-def read_recordings(recipe: Recipe = PLAIN) -> Recordings:
-    """Read and check recordings without splitting them. Raises `DataError` as `load_data` does."""
-    listing = _listing(recipe)
+def read_recordings(recipe: Recipe = PLAIN, role: Role = "alone") -> Recordings:
+    """Read and check recordings without splitting them. Raises `DataError` as `load_data` does.
+
+    Those that the recipe adds to the data stand behind them (`additions`).
+    """
+    listing = _with_added(recipe) if recipe.add else _listing(recipe, role)
     decoded = _decode(listing.table["file_name"], listing.clips["audio"])
     problems = [*listing.problems, *decoded.problems]
     if problems:
         raise DataError(recipe.data, problems)
+    warn_of_speakers(listing.table)
     digests = _known_digests(listing.table, decoded.digests)
     columns = {"seconds": decoded.seconds, "digest": digests}
     return Recordings(listing.table.assign(**columns), listing.clips)
@@ -88,16 +100,25 @@ def _known_digests(table: pd.DataFrame, measured: list[str]) -> list[str]:
     return original.where(is_known, pd.Series(measured, table.index)).tolist()
 
 
-def _listing(recipe: Recipe) -> Listing:
+def _with_added(recipe: Recipe) -> Listing:
+    """Read the tables of the data and of what is added to them."""
+    additions.check_names(recipe)
+    own = _listing(recipe, "part")
+    recipes = {name: additions.recipe_of(name, recipe) for name in recipe.add}
+    others = {name: _listing(added, "added") for name, added in recipes.items()}
+    return additions.joined(own, others, recipe)
+
+
+def _listing(recipe: Recipe, role: Role) -> Listing:
     """Read a table by the reader that the data need."""
     if is_hub_id(recipe.data):
         folder = hub_datasets.as_folder(recipe.data)
         if folder is None:
-            return hub_datasets.read_hub(recipe.data, recipe)
+            return hub_datasets.read_hub(recipe.data, recipe, role)
     else:
         folder = folders.find_folder(recipe.data)
     try:
-        return folders.read_folder(folder, recipe)
+        return folders.read_folder(folder, recipe, role)
     except DataError as error:  # a zip or a dataset on the Hub is unpacked somewhere else
         raise DataError(recipe.data, error.problems) from error
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from . import audio, calibration, data, held_out, hub_models, metrics, plots, report
+from . import audio, calibration, data, held_out, hub_models, metrics, plots, remarks, report
 from .conditions import Change, conditions
 from .errors import ModelError, OutputError, UserError
 from .intervals import mcnemar
@@ -51,6 +51,7 @@ def score_model(
         "split": f"{split} ({splits.note})",
         "seed": held_out.split_seed(hub_models.model_folder(model), seed),
         **data.facts(splits.tables),
+        **remarks.of_model(hub_models.model_folder(model)),
     }
     with held(output_dir):
         return evaluate_model(classifier, splits.tables[split], output_dir, record, robustness)
@@ -77,7 +78,7 @@ def evaluate_model(
     if robustness:
         by_condition = accuracy_by_condition(classifier, table)
         by_condition.to_csv(output_dir / "robustness.csv")
-    record = {**record, "threshold": classifier.threshold}
+    record = remarks.with_scored(record, table) | {"threshold": classifier.threshold}
     return write_results(predictions, classifier.labels, output_dir, record, by_condition)
 
 
@@ -147,7 +148,7 @@ def write_results(
     """Score the answers of `predict_table` and write everything about them.
 
     `output_dir` gets `metrics.json` (the scores of `metrics.classification_metrics`, calibration,
-    and `record`: data, split, seed, threshold; also returned), `predictions.csv`,
+    and `record`: data, split, seed, threshold, `synthetic`; also returned), `predictions.csv`,
     `confusion_matrix.png`, `reliability.png`, a picture of each group of clips, and `report.html`,
     which shows them all.
     """
@@ -243,4 +244,5 @@ def headline(result: dict[str, Any]) -> str:
     low, high = result["accuracy_interval"]
     accuracy = f"accuracy {result['accuracy']:.4f} = {result['correct']}/{result['n']}"
     interval = f"95 % interval {low:.3f} to {high:.3f}"
-    return f"{accuracy} ({interval}), macro F1 {result['f1_macro']:.4f}"
+    aside = remarks.aside(result)
+    return f"{accuracy} ({interval}), macro F1 {result['f1_macro']:.4f}{aside}"

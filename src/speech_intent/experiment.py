@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from . import data, evaluation, plots, provenance, run_folder, training
+from . import data, evaluation, plots, provenance, remarks, run_folder, training
 from .data import Splits
 from .names import file_stem
 from .predict import IntentClassifier
@@ -35,7 +35,9 @@ def run(recipe: Recipe, output_dir: Path, resume: bool = False) -> dict[str, Any
     run_folder.check_output(output_dir, resume)
     splits = data.load_data(recipe)
     if training.is_main_process():
-        print(data.summary(splits.tables).to_string(), f"Split: {splits.note}", sep="\n")
+        record = {"synthetic": remarks.learned(splits.tables)}
+        notes = remarks.remarks(remarks.with_scored(record, splits.tables["test"]))
+        print(data.summary(splits.tables).to_string(), f"Split: {splits.note}", *notes, sep="\n")
         if recipe.note:
             print(f"Note: {recipe.note}")
     return train_and_score(recipe, splits, output_dir, resume)
@@ -71,6 +73,7 @@ def _score(
         "note": recipe.note,
         "split": f"test ({splits.note})",
         **data.facts(tables),
+        **({"added": list(recipe.add)} if recipe.add else {}),
     }
     result = evaluation.evaluate_model(classifier, tables["test"], output_dir, record)
     shutil.copy(output_dir / "metrics.json", output_dir / "model")

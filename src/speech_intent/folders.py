@@ -22,7 +22,7 @@ from .names import printable
 from .paths import BUNDLED
 from .recipes import PLAIN, Recipe
 from .table_files import read_rows
-from .tables import Listing, Rows, table_problems, warn_of_speakers
+from .tables import Listing, Role, Rows, table_problems, warn_of_speakers
 
 N_NAMED = 3  # files that a warning names
 
@@ -41,10 +41,11 @@ def find_folder(data: str | Path) -> Path:
     return layouts.without_wrapping(Path(data))
 
 
-def read_folder(folder: Path, recipe: Recipe = PLAIN) -> Listing:
+def read_folder(folder: Path, recipe: Recipe = PLAIN, role: Role = "alone") -> Listing:
     """List the clips of a folder, without opening one; see `Listing`.
 
-    Raises `DataError` where there is no table, or it cannot be read.
+    `role` decides which problems of the table as a whole are looked for. Raises `DataError` where
+    there is no table, or it cannot be read.
     """
     from datasets import Dataset, Features, Value
 
@@ -62,10 +63,9 @@ def read_folder(folder: Path, recipe: Recipe = PLAIN) -> Listing:
             named = f"{place} ({clip.name})" if place else clip.name
             problems.append(f"{named}: {clip.problem}")
     table["file_name"] = [clip.name for clip in found]
-    problems += table_problems(table[table["file_name"] != ""], is_whole)
+    problems += table_problems(table[table["file_name"] != ""], is_whole, role)
     if not problems:
         _warn_of_unlisted(folder, layout.clips, table["file_name"])
-        warn_of_speakers(table)
     sound = [clip.problem is None for clip in found]
     table = table[sound].reset_index(drop=True).astype(str)
     # As Audio(decode=False) stores it: datasets' Audio imports torchcodec even for a plain path.
@@ -84,6 +84,7 @@ def read_table(folder: Path, recipe: Recipe = PLAIN) -> pd.DataFrame:
     listing = read_folder(folder, recipe)
     if listing.problems:
         raise DataError(folder, listing.problems)
+    warn_of_speakers(listing.table)
     return listing.table
 
 

@@ -95,8 +95,7 @@ def pooled_outputs(network: "PreTrainedModel", table: "Dataset", collator: Colla
         frames = outputs.reshape(-1, outputs.shape[-1]).cpu().double()
         pooled.append(frames.mean(dim=0).numpy())
 
-    first_layer = getattr(network, "projector", network.classifier)
-    hook = first_layer.register_forward_pre_hook(keep)
+    hook = first_layer(network).register_forward_pre_hook(keep)
     state = process_state()
     hidden = None if state.is_main_process else True  # None: where no terminal is
     network.eval().to(state.device)
@@ -107,6 +106,11 @@ def pooled_outputs(network: "PreTrainedModel", table: "Dataset", collator: Colla
             network(**{name: value.to(state.device) for name, value in inputs.items()})
     hook.remove()
     return np.stack(pooled)
+
+
+def first_layer(network: "PreTrainedModel") -> torch.nn.Linear:
+    """Give the first layer above the encoder: a projector where there is one."""
+    return getattr(network, "projector", network.classifier)
 
 
 def fit_head(pooled: np.ndarray, table: "Dataset", numbers: Hyperparameters) -> Head:

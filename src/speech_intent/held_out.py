@@ -7,12 +7,13 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from . import data, hub_models, provenance
+from . import additions, data, hub_models, provenance
 from .data import Splits
 from .decoding import SUFFIXES
+from .drawing import eligible
 from .errors import DataError
 from .recipes import Recipe
-from .splits import SplitTable, assign_splits, eligible, shared_note
+from .splits import SplitTable, assign_splits, shared_note
 from .tables import is_corrected
 
 SAME_LIST = 0.9  # of the names on two lists must have the same intent, or they are two datasets
@@ -33,7 +34,7 @@ def load_splits(
 
     See `assign_held_out`. Raises `DataError`, `ModelError`.
     """
-    recordings = data.read_recordings(recipe)
+    recordings = data.read_recordings(recipe, role="part")
     folder = hub_models.model_folder(model)
     table = assign_held_out(folder, recordings.table, recipe, split, seed)
     return data.make_splits(recordings, table)
@@ -59,10 +60,10 @@ def assign_held_out(
         eligible(table, recipe, split)
     recipe = recipe.with_seed(split_seed(folder, seed))
     if clips is None:
-        return assign_splits(table, recipe)
-    learned = trained_splits(table, clips)
+        return assign_splits(table, recipe, split)
+    learned = trained_splits(table, clips, additions.last_part(recipe.data))
     _warn_of_other_samples(table, learned, clips, recipe)
-    assigned = _as_trained(table, learned, recipe, redraw=seed is not None)
+    assigned = _as_trained(table, learned, recipe, split, redraw=seed is not None)
     if not assigned.table["split"].eq(split).any():
         problem = f"none of its clips is in the {split} split that the model was trained with"
         remedy = "give the data a split column, or draw one with evaluate's --seed"
@@ -81,12 +82,17 @@ def split_seed(folder: Path, given: int | None = None) -> int:
         return 0
 
 
-def trained_splits(table: pd.DataFrame, clips: pd.DataFrame) -> pd.Series:
-    """Find for each row of a table its split in a model's `clips`; "" for clips that are new."""
+def trained_splits(table: pd.DataFrame, clips: pd.DataFrame, name: str) -> pd.Series:
+    """Find for each row of a table its split in a model's `clips`; "" for clips that are new.
+
+    `name` is that of the data: where they were added to others, it stands before their clips'.
+    """
     by_digest = clips.drop_duplicates("digest").set_index("digest")["split"]
     found = table["digest"].map(by_digest)
-    for key in (str, _without_suffix):  # the second: clips may have been converted
-        found = found.fillna(_splits_by_name(table, clips, key))
+    as_added = table.assign(file_name=f"{name}/" + table["file_name"])
+    for named in (as_added, table):
+        for key in (str, _without_suffix):  # the second: clips may have been converted
+            found = found.fillna(_splits_by_name(named, clips, key))
     return found.fillna("").astype(str)
 
 
@@ -123,16 +129,17 @@ def _warn_of_other_samples(
 
 
 def _as_trained(
-    table: pd.DataFrame, learned: pd.Series, recipe: Recipe, redraw: bool
+    table: pd.DataFrame, learned: pd.Series, recipe: Recipe, scored: str, redraw: bool
 ) -> SplitTable:
     """Give a table the splits of a model's training, as far as it leaves them open."""
     is_known = learned.ne("")
     if redraw or not is_known.any():
-        return assign_splits(table, recipe)
+        return assign_splits(table, recipe, scored)
     may_score = ~is_corrected(table)
     if table["split"].ne("").any():
         is_open = (table["split"] == "train") & learned.isin(["train", "validation"]) & may_score
-        return assign_splits(table.assign(split=table["split"].mask(is_open, learned)), recipe)
+        table = table.assign(split=table["split"].mask(is_open, learned))
+        return assign_splits(table, recipe, scored)
     table = table.assign(split=learned.where(may_score | learned.eq("train"), ""))
     note = "as the model was trained"
     is_new = ~is_known & may_score

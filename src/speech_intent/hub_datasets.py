@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from . import hub_errors
-from .columns import find_column, intent_names, speaker_names, transcript_names
+from .columns import ENGINE, find_column, intent_names, speaker_names, transcript_names
 from .errors import DataError, UserError
 from .hub_names import repository
 from .hub_reach import remote_files
@@ -16,10 +16,10 @@ from .tables import (
     CORRECTED,
     ORIGINAL,
     Listing,
+    Role,
     name_intents,
     split_name,
     table_problems,
-    warn_of_speakers,
 )
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _is_cached(repo: str) -> bool:
     return (Path(config.HF_DATASETS_CACHE) / repo.replace("/", "___")).is_dir()
 
 
-def read_hub(repo: str, recipe: Recipe) -> Listing:
+def read_hub(repo: str, recipe: Recipe, role: Role = "alone") -> Listing:
     """List the clips of a Hub dataset, its configuration and columns as the recipe says.
 
     `file_name` is SPLIT/NUMBER; for the rest see `Listing`. Raises `DataError` for a dataset that
@@ -84,8 +84,7 @@ def read_hub(repo: str, recipe: Recipe) -> Listing:
     clips = concatenate_datasets(encoded)
     if recipe.audio != "audio":
         clips = clips.rename_column(recipe.audio, "audio")
-    problems = table_problems(table)
-    warn_of_speakers(table)
+    problems = table_problems(table, role=role)
     empty = [clip is None for clip in clips["audio"]]
     problems += [f"{name}: has no audio" for name in table.loc[empty, "file_name"]]
     return Listing(table, clips, tuple(problems))
@@ -123,6 +122,9 @@ def _rows(split: str, part: "Dataset", recipe: Recipe) -> pd.DataFrame:
     transcript = _transcript(part, recipe)
     if transcript is not None:
         table["text"] = _texts(part, transcript)
+    engine = find_column(part.features, (ENGINE,))
+    if engine is not None:
+        table[ENGINE] = _texts(part, engine)
     for column in part.features:
         if likeness(column) in (CORRECTED, ORIGINAL) and column not in table:
             table[column] = _texts(part, column)

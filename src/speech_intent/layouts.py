@@ -56,6 +56,11 @@ class Layout:
     clips: tuple[str, ...]  # every audio file whose name is text
 
 
+def audio_files(folder: Path) -> list[str]:
+    """List every audio file of a folder, at any depth, whatever describes it."""
+    return [name for name in _visible_names(folder) if _suffix(name) in SUFFIXES]
+
+
 def find_layout(folder: Path) -> Layout:
     """Look through a folder. Raises `DataError` for one whose clips nothing describes."""
     try:

@@ -5,6 +5,7 @@ from typing import Any
 
 from .json_fields import Fields, is_text
 from .metrics import AVERAGES
+from .remarks import are_counts
 
 METRICS = "metrics.json"
 FIGURES = (  # each has an interval
@@ -46,10 +47,28 @@ def read_results(folder: Path) -> dict[str, Any]:
     if fields.values.get("note", "") != "":
         fields.text("note")
     _check_scalars(fields, FACTS)
+    _check_remarks(fields)
     if fields.says("hyperparameters"):
         numbers = fields.child("hyperparameters")
         _check_scalars(numbers, numbers.values)
     return fields.values
+
+
+def _check_remarks(fields: Fields) -> None:
+    """Check what is said of added folders, synthetic voices and adaptation, where it is said."""
+    added = fields.values.get("added") or []
+    if not isinstance(added, list) or not all(map(is_text, added)):
+        raise fields.fault("added", "a list of texts")
+    if fields.says("synthetic"):
+        counts = fields.child("synthetic")
+        for name, pair in counts.values.items():
+            if not are_counts(pair):
+                raise counts.fault(name, "a number of clips, and of how many")
+    if fields.says("adapted"):
+        adapted = fields.child("adapted")
+        adapted.text("folder")
+        for name in ("clips", "test_clips"):
+            adapted.whole(name, 0, 2**31)
 
 
 def _check_interval(fields: Fields, name: str) -> None:

@@ -6,21 +6,30 @@ It stands beside those of a baseline, MFCC + SVM, and of the majority class.
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedKFold
 
-from . import baseline, data, evaluation, experiment, metrics, provenance, run_folder
-from .copies import and_copies, representatives
+from . import (
+    additions,
+    baseline,
+    data,
+    evaluation,
+    experiment,
+    metrics,
+    provenance,
+    remarks,
+    run_folder,
+    unlabelled,
+)
 from .data import Recordings, Splits
-from .errors import DataError, UserError
+from .errors import UserError
+from .folds import Fold, folds
 from .recipes import Recipe
-from .splits import assign_splits, eligible, hold_out
 from .tables import CORRECTED, is_corrected
 
 CLASSIFIERS = ("encoder", "MFCC + SVM", "majority class")
@@ -45,71 +54,6 @@ class Protocol:
         if len(set(self.seeds)) != len(self.seeds) or not self.seeds:
             listed = ",".join(map(str, self.seeds))
             raise UserError("seeds", f"'{listed}' cannot be", "give one or more, each once")
-
-
-@dataclass(frozen=True)
-class Fold:
-    """One split of the clips."""
-
-    name: str  # for people: "fold-0", a speaker
-    table: pd.DataFrame  # a row a clip, every `split` filled
-    note: str  # how it was split, in words, for the record
-
-
-def folds(table: pd.DataFrame, protocol_name: str, n_folds: int, recipe: Recipe) -> Iterator[Fold]:
-    """Fill the `split` column once a fold; the recipe's seed decides.
-
-    "given" leaves a folder's own split; "random" and "speaker" draw one by clip or by whole
-    speakers; "kfold" is stratified by intent, each clip tested once; "leave-one-speaker-out" tests
-    each speaker in turn. Validation clips are taken out of train; corrected clips only train.
-    Raises `DataError` where speakers are needed and not known, or clips are fewer than folds.
-    """
-    if protocol_name not in ("given", "speaker"):
-        recipe = replace(recipe, by_speaker=False)
-    if protocol_name in ("given", "speaker", "random"):
-        table = table if protocol_name == "given" else table.assign(split="")
-        yield _fold(protocol_name, table, recipe)
-        return
-    if protocol_name == "kfold":
-        test_rows = _k_folds(table, n_folds, recipe)
-    elif protocol_name == "leave-one-speaker-out":
-        test_rows = _speakers(table, recipe)
-    else:
-        raise ValueError(f"there is no protocol {protocol_name!r}")
-    for name, rows in test_rows.items():
-        tested = table.assign(split="train")
-        hold_out(tested, rows, "test", by_speaker=protocol_name != "kfold")
-        yield _fold(name, tested, recipe)
-
-
-def _fold(name: str, table: pd.DataFrame, recipe: Recipe) -> Fold:
-    split = assign_splits(table, recipe)
-    return Fold(name, split.table, split.note)
-
-
-def _k_folds(table: pd.DataFrame, n_folds: int, recipe: Recipe) -> dict[str, list[int]]:
-    """Give the index of the test rows of each fold, by its name."""
-    table = eligible(table, recipe, "test")
-    different = representatives(table)
-    most = int(different["intent"].value_counts().max())
-    if most < n_folds:
-        problem = f"no intent has enough clips for {n_folds} folds: the most are {most}"
-        raise DataError(recipe.data, [problem])
-    parts = StratifiedKFold(n_folds, shuffle=True, random_state=recipe.numbers.seed)
-    test_rows = {}
-    for i, (_, rows) in enumerate(parts.split(different, different["intent"])):
-        test_rows[f"fold-{i}"] = and_copies(table, different.index[rows].tolist())
-    return test_rows
-
-
-def _speakers(table: pd.DataFrame, recipe: Recipe) -> dict[str, list[int]]:
-    """Give the index of the test rows of each speaker, by name."""
-    table = eligible(table, recipe, "test")
-    names = sorted(set(table["speaker"]) - {""})
-    if len(names) < 2:
-        problem = "leave-one-speaker-out needs a column that names two speakers or more; use kfold"
-        raise DataError(recipe.data, [problem])
-    return {name: table.index[table["speaker"] == name].tolist() for name in names}
 
 
 def run_protocol(protocol: Protocol, recipe: Recipe, output_dir: Path) -> dict[str, Any]:
@@ -137,6 +81,7 @@ def _run_folds(
     answers: dict[str, list[pd.DataFrame]] = {name: [] for name in CLASSIFIERS}
     train_seconds = 0.0
     note = ""
+    voices: dict[str, Any] = {}
     for seed in protocol.seeds:
         seeded = recipe.with_seed(seed)
         drawn = folds(table, protocol.name, protocol.n_folds, seeded)
@@ -144,6 +89,8 @@ def _run_folds(
             folder = output_dir / f"fold-{number:02d}-seed-{seed}"
             note = f"{protocol.name}, {fold.name}; {fold.note}"
             splits = Splits(data.to_datasets(fold.table, recordings.clips), note)
+            voices = {"synthetic": remarks.learned(splits.tables)}
+            voices = remarks.with_scored(voices, splits.tables["test"])
             train_seconds += _train(seeded, splits, folder, protocol.keep_weights)
             for name, part in _answers(fold, statistics, folder).items():
                 answers[name].append(part.assign(fold=fold.name, seed=seed))
@@ -151,17 +98,33 @@ def _run_folds(
     results = {
         "protocol": protocol.name,
         "seeds": list(protocol.seeds),
-        "data": Path(recipe.data).name,
+        **_facts(recipe, table),
         "last_split": note,  # with a warning of speakers or phrasings on both sides
-        "data_hash": _hash(table, ["file_name", "intent"]),
-        "n": len(table),
-        "speakers": len(set(table["speaker"]) - {""}),
+        **voices,  # of the last split
         "hyperparameters": recipe.numbers.used(),
         "train_seconds": round(train_seconds, 1),
         **scores,
     }
     run_folder.write_json(output_dir / "results.json", results)
     return results
+
+
+def _facts(recipe: Recipe, table: pd.DataFrame) -> dict[str, Any]:
+    """Say for a record which clips there are: the data's own, and how many were added."""
+    own = additions.apart(table).own
+    adapted = {}
+    if recipe.adapt is not None:
+        recordings = unlabelled.read(recipe.adapt)
+        n_among = int(own["digest"].isin(recordings.clips["digest"]).sum())
+        adapted = {"adapted": {**recordings.facts(), "test_clips": n_among}}
+    return {
+        "data": Path(recipe.data).name,
+        "data_hash": _hash(table, ["file_name", "intent"]),
+        "n": len(own),
+        "n_added": len(table) - len(own),
+        "speakers": len(set(own["speaker"]) - {""}),
+        **adapted,
+    }
 
 
 def made_of(protocol: Protocol, recipe: Recipe, table: pd.DataFrame) -> dict[str, Any]:
@@ -240,6 +203,7 @@ def table_of(results: dict[str, Any]) -> str:
         f"Protocol {results['protocol']}, seeds {results['seeds']}, "
         f"data list {results['data_hash']}",
         f"Last split: {results['last_split']}",
+        *remarks.remarks(results),
         "Intervals: accuracy Wilson's, macro F1 bootstrap " + results["encoder"]["bootstrap"],
     ]
     if results["protocol"] in ("random", "kfold") and not results["speakers"]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from . import hub_models, model_files
+from . import additions, hub_models, model_files, unlabelled
 from .digests import sha256
 from .errors import ModelError, OutputError
 from .model_files import CLIPS
@@ -33,14 +33,20 @@ CHANGES = {  # columns in which a clip may differ between two lists
 def ingredients(recipe: Recipe) -> dict[str, Any]:
     """Name what decides a run's results, beside the clips: the encoder and every number.
 
-    Raises `ModelError` for an encoder that cannot be found.
+    With them come the folders of added clips, and the recordings that the head is adapted to.
+    Raises `ModelError` for an encoder that cannot be found, `DataError` for such recordings.
     """
     digests = None
     if recipe.encoder != "random":
         encoder = BUNDLED_ENCODERS.get(recipe.encoder, recipe.encoder)
         files = model_files.weights_files(hub_models.model_folder(encoder))
         digests = [sha256(file) for file in files]
-    return {"encoder": recipe.encoder, "encoder_digests": digests, **recipe.numbers.used()}
+    found = {"encoder": recipe.encoder, "encoder_digests": digests, **recipe.numbers.used()}
+    if recipe.add:  # earlier runs name none
+        found["added"] = [additions.last_part(name) for name in recipe.add]
+    if recipe.adapt is not None:
+        found["adapted"] = unlabelled.read(recipe.adapt).facts()
+    return found
 
 
 def clips_of(tables: "DatasetDict") -> pd.DataFrame:

@@ -140,6 +140,8 @@ class Recipe:
 
     data: str = "bundled"  # or a folder, or a Hub dataset
     encoder: str = "moonshine"  # or "small", a folder, a Hub id, or "random"
+    add: tuple[str, ...] = ()  # more data, for train only, such as synthetic clips
+    adapt: str | None = None  # folder of unlabelled clips of the place where it will be used
     config: str | None = None  # of the Hub dataset
     file_name: str = "file_name"  # columns; this one in CSV files, `audio` on the Hub
     audio: str = "audio"
@@ -194,6 +196,10 @@ def resolve(name: str = "bundled", **given: Any) -> Recipe:
     number_names = {number.name for number in fields(Hyperparameters)}
     numbers = {key: value for key, value in given.items() if key in number_names}
     others = {key: value for key, value in given.items() if key not in number_names}
+    if "add" in others:
+        others["add"] = tuple(repository(str(name), "dataset") for name in others["add"])
+    if "adapt" in others:
+        others["adapt"] = str(others["adapt"])
     kinds: dict[str, Kind] = {"data": "dataset", "encoder": "model"}
     for key, kind in kinds.items():
         if key in others:

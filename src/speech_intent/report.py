@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from . import metrics, plots
+from . import metrics, plots, remarks
 
 FACTS = ("model", "encoder", "data", "split", "seed", "note")
 N_CONFUSIONS = 8  # lines of the table; the matrix shows them all
@@ -44,6 +44,7 @@ def write_report(
     values = {
         **_figures(result),
         "about": _about(result),
+        "remarks": _text(" ".join(remarks.remarks(result))),
         "bootstrap": _text(result["bootstrap"]),
         "calibration": _text(_calibration(result)),
         "per_class": _table(metrics.class_table(result["per_class"])),

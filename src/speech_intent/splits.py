@@ -1,22 +1,15 @@
 """Which clips train a model, which choose its checkpoint, and which test it."""
 
-import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
-from .copies import and_copies, check_copies, representatives
+from .added_splits import fill_with_added
+from .copies import check_copies
+from .drawing import check_recordings, draw, eligible, uncorrected
 from .errors import DataError
 from .recipes import PLAIN, Recipe
 from .tables import is_corrected
-
-TRIES = 200  # orders of the speakers that are drawn; a few dozen nearly always hold a good one
-SLACK = 0.02  # by which a share may be exceeded, since speakers come whole
-LEAST_GAIN = 1e-9  # a share that is closer by less is no better
-
-logger = logging.getLogger("speech_intent")
 
 
 @dataclass(frozen=True)
@@ -27,25 +20,52 @@ class SplitTable:
     note: str  # in words, for the record; with a warning of what stands on both sides
 
 
-def assign_splits(table: pd.DataFrame, recipe: Recipe = PLAIN) -> SplitTable:
+def assign_splits(
+    table: pd.DataFrame, recipe: Recipe = PLAIN, scored: str | None = None
+) -> SplitTable:
     """Fill the `split` column where the data left it open; the recipe's seed decides.
 
     Test clips: as given, else the recipe's share of the clips, by speaker where speakers are known
     and every intent then stands on both sides, else stratified by intent. Validation clips are
     carved out of train in the same way. Clips of a speaker who is not named count as one speaker's.
     Clips with the same samples (`digest`) stay together, or see `check_copies`. Corrected clips are
-    held out in no split that is drawn; see `is_corrected` and `hold_out`. Raises `DataError`.
+    held out in no split that is drawn; see `is_corrected` and `hold_out`. For clips that were added
+    see `fill_with_added`. Raises `DataError` where no clip can be spared for a split; where one
+    split is `scored` and nothing trained, for that one only.
     """
     table = table.copy()
+    note = fill_with_added(table, recipe) if recipe.add else _fill(table, recipe, scored)
+    table = check_copies(table, recipe.data, recipe.drop_copies)
+    return SplitTable(table, note + shared_note(table))
+
+
+def _fill(table: pd.DataFrame, recipe: Recipe, scored: str | None) -> str:
+    """Fill the `split` column in place; say how."""
     note = "given"
     if not table["split"].ne("").any():
         table["split"] = "train"
-        note = _hold_out(table, "test", recipe.test_share, recipe)
+        if scored is None:
+            check_recordings(uncorrected(table), recipe)
+        note = _draw(table, "test", recipe.test_share, recipe, scored) or "all train"
     if "validation" not in set(table["split"]):
-        rule = _hold_out(table, "validation", recipe.validation_share, recipe)
-        note += f"; validation {rule} of train"
-    table = check_copies(table, recipe.data, recipe.drop_copies)
-    return SplitTable(table, note + shared_note(table))
+        rule = _draw(table, "validation", recipe.validation_share, recipe, scored)
+        if rule is not None:
+            note += f"; validation {rule} of train"
+    return note
+
+
+def _draw(
+    table: pd.DataFrame, split: str, share: float, recipe: Recipe, scored: str | None
+) -> str | None:
+    """Draw a split. Raises `DataError` where no clip can be spared for one that is needed."""
+    rule = draw(table, table.index, split, share, recipe)
+    if rule is None and scored in (None, split):
+        eligible(table[table["split"] == "train"], recipe, split)
+        problem = f"no clip can be spared for {split}: every intent needs at least three"
+        if is_corrected(table).any():
+            problem += " that are not corrected ones"
+        raise DataError("the data", [problem])
+    return rule
 
 
 def shared_note(table: pd.DataFrame) -> str:
@@ -76,107 +96,3 @@ def _shared(table: pd.DataFrame) -> list[str]:
 
 def _values(table: pd.DataFrame, column: str, split: str) -> set[str]:
     return set(table.loc[table["split"] == split, column]) - {""}
-
-
-def _hold_out(table: pd.DataFrame, split: str, share: float, recipe: Recipe) -> str:
-    """Move a share of the train rows to another split, in place; say by which rule."""
-    rows = eligible(table[table["split"] == "train"], recipe, split)
-    if split == "test":
-        _check_recordings(rows, recipe)
-    seed = recipe.numbers.seed
-    percent = f"{100 * share:.0f} %"
-    if recipe.by_speaker and rows["speaker"].nunique() > 1:
-        held_out = _draw_speakers(rows, share, seed)
-        if held_out is not None:
-            hold_out(table, held_out, split, by_speaker=True)
-            return f"by speaker {percent}, seed {seed}"
-        logger.warning(
-            "warning: too few speakers to hold some out for %s with every intent on both sides; "
-            "split by clip instead, so speakers are shared",
-            split,
-        )
-    held_out = and_copies(rows, _draw_clips(representatives(rows), share, seed))
-    if not held_out:
-        problem = f"no clip can be spared for {split}: every intent needs at least three"
-        if is_corrected(table).any():
-            problem += " that are not corrected ones"
-        raise DataError("the data", [problem])
-    hold_out(table, held_out, split, by_speaker=False)
-    return f"stratified by clip {percent}, seed {seed}"
-
-
-def eligible(table: pd.DataFrame, recipe: Recipe, split: str) -> pd.DataFrame:
-    """Give the rows that a split may be drawn from: all but those of corrected clips.
-
-    Raises `DataError` where there is none.
-    """
-    rows = table[~is_corrected(table)]
-    if rows.empty:
-        problem = f"there is no clip for {split}: all are corrected ones, and those only train"
-        raise DataError(recipe.data, [f"{problem}; record others as well"])
-    return rows
-
-
-def hold_out(table: pd.DataFrame, rows: Sequence[int], split: str, by_speaker: bool) -> None:
-    """Move rows, by their index, to a split, in place.
-
-    Corrected clips stay in train, but for copies of those rows: what is tested would be learned.
-    Those are left out, as are the corrected clips of the rows' speakers where voices are kept
-    apart: with "" in `split`, and a warning.
-    """
-    table.loc[rows, "split"] = split
-    held_out = table.loc[rows]
-    is_known = table["digest"].isin(held_out["digest"])
-    if by_speaker:
-        is_known |= table["speaker"].isin(set(held_out["speaker"]) - {""})
-    left_out = is_known & is_corrected(table) & table["split"].eq("train")
-    table.loc[left_out, "split"] = ""
-    if left_out.any():
-        text = "warning: left out of training %d corrected clips: their recordings or speakers are "
-        logger.warning(text + "in %s", left_out.sum(), split)
-
-
-def _check_recordings(rows: pd.DataFrame, recipe: Recipe) -> None:
-    """Raise `DataError` for intents that could be learned or tested, not both."""
-    counts = representatives(rows)["intent"].value_counts(sort=False)
-    names = rows["intent"].value_counts()
-    lone = [intent for intent in counts.index[counts == 1] if names[intent] > 1]
-    if lone:
-        problem = "has one recording only, under several names; record more"
-        raise DataError(recipe.data, [f"intent {intent!r} {problem}" for intent in lone])
-
-
-def _draw_clips(rows: pd.DataFrame, share: float, seed: int) -> list[int]:
-    """Draw a share of each intent's rows, at least one and never all; give their index."""
-    rng = np.random.default_rng(seed)
-    drawn: list[int] = []
-    for _, group in rows.groupby("intent"):
-        n = max(round(share * len(group)), 1)
-        n = min(n, len(group) - 1)
-        drawn.extend(rng.permutation(group.index.to_numpy())[:n])
-    return drawn
-
-
-def _draw_speakers(rows: pd.DataFrame, share: float, seed: int) -> Sequence[int] | None:
-    """Draw whole speakers whose clips come closest to a share; give the rows' index.
-
-    Every intent stands on both sides; None where no draw does that.
-    """
-    rng = np.random.default_rng(seed)
-    n_intents = rows["intent"].nunique()
-    clips_by = rows["speaker"].value_counts()
-    best = None
-    best_gap = np.inf
-    for _ in range(TRIES):
-        order = rng.permutation(clips_by.index.to_numpy())
-        fits = clips_by[order].cumsum() <= (share + SLACK) * len(rows)
-        n_speakers = max(1, int(fits.sum()))
-        held_out = rows["speaker"].isin(order[:n_speakers])
-        gap = abs(held_out.mean() - share)
-        n_held_out = rows.loc[held_out, "intent"].nunique()
-        n_kept = rows.loc[~held_out, "intent"].nunique()
-        complete = n_held_out == n_kept == n_intents
-        if complete and gap < best_gap - LEAST_GAIN:
-            best = rows.index[held_out]
-            best_gap = gap
-    return best

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 logger = logging.getLogger("speech_intent")
+
+# What clips are for: to train and test a model alone; to do so with others, or to be scored only;
+# to be added to others, in train, whatever their split.
+Role = Literal["alone", "part", "added"]
 
 SPLITS = ("train", "validation", "test")
 SPLIT_NAMES = {
@@ -103,21 +107,23 @@ def is_corrected(table: pd.DataFrame) -> pd.Series:
     return (said.map(likeness) == YES).any(axis=1)
 
 
-def table_problems(table: pd.DataFrame, is_whole: bool = True) -> list[str]:
+def table_problems(table: pd.DataFrame, is_whole: bool = True, role: Role = "alone") -> list[str]:
     """Say what is wrong with a table's names, intents and splits.
 
-    Nothing is said of the clips that an intent or split has if rows of the table are missing.
+    Nothing is said of the clips that an intent or split has if rows of the table are missing, or
+    if they are not to do alone.
     """
     problems = [*_name_problems(table)]
     has_splits = table["split"].ne("").any()
-    if has_splits:
+    is_whole = is_whole and role == "alone"
+    if has_splits and role != "added":
         problems += _unknown_splits(table)
         problems += _held_out_corrections(table)
     if has_splits and is_whole:
         problems += split_problems(table)
     if is_whole:
         problems += _count_problems(table, has_splits)
-    problems += _lookalike_problems(table["intent"])
+    problems += lookalike_problems(table["intent"])
     return problems
 
 
@@ -142,14 +148,19 @@ def _held_out_corrections(table: pd.DataFrame) -> Iterator[str]:
 
 
 def split_problems(table: pd.DataFrame) -> Iterator[str]:
+    """Name what train lacks of the intents of the other splits, and splits without rows."""
+    yield from untrained_intents(table)
+    for split in ("train", "test"):
+        if split not in set(table["split"]):
+            yield f"the split column has no {split} rows"
+
+
+def untrained_intents(table: pd.DataFrame) -> Iterator[str]:
     """Name what train lacks of the intents of the other splits."""
     intents = {split: _intents_of(table, split) for split in SPLITS}
     for split in ("test", "validation"):
         for intent in sorted(intents[split] - intents["train"]):
             yield f"intent {intent!r} is in {split} but not in train"
-    for split in ("train", "test"):
-        if split not in set(table["split"]):
-            yield f"the split column has no {split} rows"
 
 
 def _intents_of(table: pd.DataFrame, split: str) -> set[str]:
@@ -163,13 +174,18 @@ def _count_problems(table: pd.DataFrame, has_splits: bool) -> Iterator[str]:
     if not has_splits:
         for intent in counts.index[counts == 1]:
             yield f"intent {intent!r} has one clip; record more"
-    some_intent = table["intent"].ne("").any()
-    if some_intent and len(counts) < 2:
-        names = ", ".join(counts.index)
-        yield f"there is one intent only ({names}); a classifier needs two"
+    if table["intent"].ne("").any():
+        yield from lone_intent(table)
 
 
-def _lookalike_problems(intents: pd.Series) -> Iterator[str]:
+def lone_intent(table: pd.DataFrame) -> Iterator[str]:
+    """Say that training clips have less than two intents."""
+    names = sorted(set(table["intent"]) - {""})
+    if len(names) < 2:
+        yield f"there is one intent only ({', '.join(names)}); a classifier needs two"
+
+
+def lookalike_problems(intents: pd.Series) -> Iterator[str]:
     """Name intents that only a computer takes for different ones, and the spelling to keep."""
     for group in _lookalikes(intents):
         problem = f"the intents {' and '.join(group.named)} look alike"

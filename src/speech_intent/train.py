@@ -38,6 +38,7 @@ def make_parser() -> "HfArgumentParser":
         Hyperparameters, prog="python -m speech_intent.train", description=__doc__
     )
     add_data_options(parser)
+    _add_clips(parser)
     parser.add_argument(
         "--encoder",
         nargs="+",
@@ -72,6 +73,24 @@ def make_parser() -> "HfArgumentParser":
     return parser
 
 
+def _add_clips(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which clips there are beside the data."""
+    parser.add_argument(
+        "--add",
+        nargs="+",
+        action="extend",
+        metavar="FOLDER",
+        help="more data, such as synthetic clips, for training only: validation and test are clips "
+        "of --data as long as it has enough",
+    )
+    parser.add_argument(
+        "--adapt",
+        metavar="FOLDER",
+        help="audio files of the room or the people to come, or a zip of them; no labels are "
+        "needed or used: the head is adapted to what such clips are like on average",
+    )
+
+
 def main(argv: list[str] | None = None) -> int:
     """Train as the arguments say; return the exit status."""
     return exit_status(lambda: run(read_command(argv)))
@@ -91,7 +110,8 @@ def read_command(argv: list[str] | None) -> Command:
     """Read the command line; the defaults of the numbers are the recipe's."""
     parser = make_parser()
     named, _ = parser.parse_known_args(argv)
-    recipe = resolve(named.recipe, **data_options(named))
+    given = {**data_options(named), "add": named.add, "adapt": named.adapt}
+    recipe = resolve(named.recipe, **given)
     parser.set_defaults(**asdict(recipe.numbers))
     try:
         numbers, args, unknown = parser.parse_args_into_dataclasses(

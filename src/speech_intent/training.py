@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from . import frozen_head, model, provenance, run_folder
+from . import adaptation, frozen_head, model, provenance, remarks, run_folder, unlabelled
 from .model import NewClassifier, Trained
 from .model_files import CLIPS
 from .paths import BUNDLED_ENCODERS
@@ -56,10 +56,11 @@ def fine_tune(
     run is made of (`provenance`) and, until it is done, `checkpoints/`; with `resume`, training
     goes on from the last complete one, if there is one. Gives, for the record and also in
     `model/training.json`: `encoder`, `seed`, `train_seconds` (of this process), `epochs`, `steps`,
-    `parameters`, `best_validation` and `hyperparameters`; with a frozen encoder, `epochs` and
-    `steps` are None, and `inverse_regularisation` is scikit-learn's C. Raises `OutputError` if
-    `output_dir` holds a finished run, one of something else, or an unfinished one and `resume` is
-    false; `UserError` where training diverges.
+    `parameters`, `best_validation`, `hyperparameters`, `synthetic` (`remarks`) and, with
+    `recipe.adapt`, `adapted`; with a frozen encoder, `epochs` and `steps` are None, and
+    `inverse_regularisation` is scikit-learn's C. Raises `OutputError` if `output_dir` holds a
+    finished run, one of something else, or an unfinished one and `resume` is false; `UserError`
+    where training diverges.
     """
     run_folder.check_output(output_dir, resume)
     finished = output_dir / "model" / "training.json"
@@ -80,19 +81,38 @@ def fine_tune(
         trained = frozen_head.train(classifier, tables, numbers)
     else:
         trained = _train(classifier, tables, numbers, checkpoints, resume)
-    model.calibrate(classifier.model, trained.logits, trained.label_ids, numbers.target_precision)
+    found = _finish(recipe, classifier, tables, trained)
     record = {
         "encoder": recipe.encoder,
         "seed": numbers.seed,
         "train_seconds": round(time.perf_counter() - began, 1),
         "parameters": classifier.model.num_parameters(),
+        "synthetic": remarks.learned(tables),
         **trained.record,
+        **found,
     }
     if is_main_process():
         trained.log.to_csv(output_dir / "training_log.csv", index=False)
         _save(classifier, record, output_dir)
         shutil.rmtree(checkpoints, ignore_errors=True)
     return record
+
+
+def _finish(
+    recipe: Recipe, classifier: NewClassifier, tables: "DatasetDict", trained: Trained
+) -> dict[str, Any]:
+    """Calibrate a head, and adapt it where that is asked for; give what is to be recorded."""
+    network = classifier.model
+    precision = recipe.numbers.target_precision
+    if recipe.adapt is None:
+        model.calibrate(network, trained.logits, trained.label_ids, precision)
+        return {}
+    recordings = unlabelled.read(recipe.adapt)
+    adapted = adaptation.adapt(classifier, tables, recordings, recipe.numbers, trained)
+    trained = adapted.trained
+    model.calibrate(network, trained.logits, trained.label_ids, precision)
+    adaptation.fold(network, adapted.mapping)
+    return {"adapted": adapted.record}
 
 
 def _save(classifier: NewClassifier, record: dict[str, Any], output_dir: Path) -> None:
