@@ -1,5 +1,5 @@
 #!/bin/sh
-# Take every figure of README.md and docs/evaluation.md again, into benchmarks/results/: several hours on two cores.
+# Take every figure of README.md, docs/evaluation.md and docs/sentences.md again, into benchmarks/results/: several hours on two cores.
 # Finished runs are kept.
 #
 #   sh benchmarks/figures.sh free-spoken-digit-dataset wake-word-benchmark
@@ -30,6 +30,31 @@ once() { # NAME, then the module that leaves a metrics.json, and its options
   [ -e "$runs/$name/metrics.json" ] || python -m "$@" --output-dir "$runs/$name"
 }
 
+said() { # NAME, folder of people: sentences alone, then what it takes to score people
+  name=$1
+  data=$2
+  python -m speech_intent.synthesize "benchmarks/sentences/$name.csv" --output-dir "$runs/said/$name"
+  for way in "-frozen --freeze encoder" ""; do
+    # shellcheck disable=SC2086  # a name's end, then options
+    set -- $way
+    end=${1:-}
+    [ $# -eq 0 ] || shift
+    once "said-$name$end" speech_intent.train --data "$runs/said/$name" --resume "$@"
+    model=$runs/said-$name$end/model
+    once "said-$name$end-people" speech_intent.evaluate --model "$model" --data "$data" --split all
+    cp "$runs/said-$name$end-people/metrics.json" "$results/sentences-$name$end.json"
+  done
+}
+
+few() { # NAME, folder of people or "bundled", then options
+  name=$1
+  data=$2
+  said=$3
+  shift 3
+  python benchmarks/few_clips.py --data "$data" --add "$said" "$@" --output-dir "$runs/few-$name"
+  cp "$runs/few-$name/results.json" "$results/few-$name.json"
+}
+
 people digits-moonshine --data "$1" --protocol leave-one-speaker-out --epochs 6
 people digits-moonshine-frozen --data "$1" --protocol leave-one-speaker-out --freeze encoder
 people commands-moonshine-frozen --data "$2" --protocol kfold --freeze encoder
@@ -45,4 +70,15 @@ python benchmarks/out_of_scope.py --output-dir $runs/out-of-scope
 cp $runs/out-of-scope/results.json $results/out-of-scope.json
 python benchmarks/interval_coverage.py --output $results/coverage.json
 python benchmarks/encoder_cost.py --output $results/cost.json
+said digits "$1"
+said commands "$2"
+python benchmarks/voice_gap.py --data "$1" --said $runs/said/digits --output $results/voice-gap.json
+few digits "$1" $runs/said/digits
+python -m speech_intent.synthesize benchmarks/sentences/scooter.csv --output-dir $runs/said/scooter
+few bundled bundled $runs/said/scooter --clips 5 --draws 1 --fine-tune
+python benchmarks/add_intent.py --freeze encoder --output-dir $runs/add-intent-frozen
+cp $runs/add-intent-frozen/results.json $results/add-intent-frozen.json
+python benchmarks/add_intent.py --output-dir $runs/add-intent
+cp $runs/add-intent/results.json $results/add-intent.json
+python benchmarks/sentence_tables.py
 python benchmarks/tables.py

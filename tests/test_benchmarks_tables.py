@@ -5,13 +5,19 @@ import json
 import blocks
 import load_test
 import pytest
+import sentence_tables
 import speed
 import tables
 from tables import Figure
 
 from speech_intent.paths import ROOT
 
-STORED = [*tables.blocks(), *speed.blocks(), (*load_test.BLOCK, load_test.tables())]
+STORED = [
+    *tables.blocks(),
+    *speed.blocks(),
+    (*load_test.BLOCK, load_test.tables()),
+    sentence_tables.block(),
+]
 
 
 @pytest.fixture

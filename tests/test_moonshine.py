@@ -22,13 +22,14 @@ LENGTHS = [1, 126, 894, 895, 896, 1_278, 1_279, 6_400, 16_001, 40_000, 15 * RATE
 LABELS = {0: "a", 1: "b", 2: "c"}
 
 
-@pytest.fixture(scope="module")
-def network():
-    """A tiny model whose logits differ visibly from clip to clip."""
+@pytest.fixture(scope="module", params=[0, moonshine.EDGE_SAMPLES])
+def network(request):
+    """A tiny model whose logits differ visibly from clip to clip; with silence at both ends too."""
     torch.manual_seed(0)
     config = MoonshineConfig(
         **MOONSHINE, id2label=LABELS, label2id={v: k for k, v in LABELS.items()}
     )
+    config.edge_samples = request.param
     model = moonshine.MoonshineForAudioClassification(config).eval()
     for weight in model.parameters():
         if weight.ndim > 1:
@@ -37,6 +38,14 @@ def network():
         torch.nn.init.uniform_(norm.weight, 0.5, 2.0)
     torch.nn.init.normal_(model.model.encoder.groupnorm.bias)
     return model
+
+
+@pytest.fixture(scope="module")
+def plain(network):
+    """The same weights, without silence at both ends."""
+    plain = copy.deepcopy(network)
+    plain.config.edge_samples = 0
+    return plain
 
 
 @pytest.fixture(scope="module")
@@ -93,21 +102,37 @@ def test_what_lies_in_the_padding_does_not_matter(network, clips, alone):
         np.testing.assert_allclose(network(values, mask).logits[0], alone[8], atol=1e-5)
 
 
-def test_a_clip_too_short_for_a_frame_is_filled_up_with_silence(network, clips):
+def test_silence_at_both_ends_is_what_a_longer_clip_would_have(network, plain, clips):
+    silence = np.zeros(network.config.edge_samples, np.float32)
+    for clip in clips[6:9]:
+        longer = np.concatenate([silence, clip, silence])
+        with torch.inference_mode():
+            logits = network(torch.from_numpy(clip)[None]).logits
+            expected = plain(torch.from_numpy(longer)[None]).logits
+        torch.testing.assert_close(logits, expected)
+
+
+def test_a_pretrained_encoder_gets_silence_at_both_ends(encoders):
+    pretrained = build_model(encoders["moonshine"], ["a", "b"]).model
+    assert pretrained.config.edge_samples == moonshine.EDGE_SAMPLES == RATE // 10
+    assert not hasattr(build_model("random", ["a", "b"]).model.config, "edge_samples")
+
+
+def test_a_clip_too_short_for_a_frame_is_filled_up_with_silence(plain, clips):
     for clip in clips[:3]:
         filled = np.zeros(moonshine.SMALLEST_CLIP, np.float32)
         filled[: len(clip)] = clip
         with torch.inference_mode():
-            frames, mask = network.frames(torch.from_numpy(clip)[None])
-            expected, _ = network.frames(torch.from_numpy(filled)[None])
+            frames, mask = plain.frames(torch.from_numpy(clip)[None])
+            expected, _ = plain.frames(torch.from_numpy(filled)[None])
         assert mask.tolist() == [[True]]
         torch.testing.assert_close(frames, expected)
 
 
 @pytest.mark.parametrize(("n_samples", "n_frames"), [(895, 1), (1_278, 1), (1_279, 2), (RATE, 40)])
-def test_frames_are_counted_as_the_convolutions_make_them(network, n_samples, n_frames):
+def test_frames_are_counted_as_the_convolutions_make_them(plain, n_samples, n_frames):
     assert moonshine.frame_counts(torch.tensor([n_samples])).item() == n_frames
-    frames, mask = network.frames(torch.randn(1, n_samples))
+    frames, mask = plain.frames(torch.randn(1, n_samples))
     assert frames.shape == (1, n_frames, 32)
     assert mask.all()
 
@@ -115,15 +140,15 @@ def test_frames_are_counted_as_the_convolutions_make_them(network, n_samples, n_
 # The encoder
 
 
-def test_hidden_states_are_those_of_transformers(network):
+def test_hidden_states_are_those_of_transformers(plain):
     torch.manual_seed(0)
-    theirs = MoonshineEncoder(copy.deepcopy(network.config)).eval()
-    theirs.load_state_dict(network.model.encoder.state_dict())
+    theirs = MoonshineEncoder(copy.deepcopy(plain.config)).eval()
+    theirs.load_state_dict(plain.model.encoder.state_dict())
     values = 0.2 * torch.randn(1, 2 * RATE)
     with torch.inference_mode():
         expected = theirs(values).last_hidden_state
-        frames, mask = network.frames(values)
-        hidden = network.model.encoder(frames, mask)
+        frames, mask = plain.frames(values)
+        hidden = plain.model.encoder(frames, mask)
     assert hidden.std() > 0.1
     torch.testing.assert_close(hidden, expected, atol=1e-5, rtol=0)
 

@@ -1,6 +1,8 @@
 """Sentences become a data folder: what is in it, and what happens when something is in the way."""
 
 import json
+import os
+import signal
 
 import numpy as np
 import pandas as pd
@@ -152,6 +154,31 @@ def test_without_a_synthesiser_the_remedy_is_named(sentences, tmp_path, monkeypa
     monkeypatch.setattr(engines, "installed", list)
     with pytest.raises(UserError, match=r"pip install -e '\.\[synthesis\]'"):
         synthesize.synthesize(sentences, tmp_path / "out")
+
+
+def test_a_seed_below_zero_is_refused(sentences, tmp_path):
+    with pytest.raises(UserError, match="give a whole number from 0 on"):
+        synthesize.synthesize(sentences, tmp_path / "out", seed=-1)
+
+
+def test_what_was_made_is_said(folder, sentences, capsys):
+    command = [str(sentences), "--output-dir", str(folder), "--clips", "40"]
+    assert synthesize.main(command) == 0
+    printed = capsys.readouterr().out
+    assert "40 clips by" in printed
+    assert "train 32, validation 4, test 4" in printed
+    assert "No person was recorded" in printed
+
+
+def killed(clip, seed, folder):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_is_killed_is_no_traceback(tmp_path, monkeypatch):
+    monkeypatch.setattr(speaking, "make", killed)
+    clips = [Clip(0, "on", "on", 2, "train", ())]
+    with pytest.raises(UserError, match="then repeat the command"):
+        list(synthesize._spoken(clips, 0, tmp_path))
 
 
 def test_bad_sentences_are_named_before_anything_is_written(tmp_path, capsys):

@@ -89,7 +89,7 @@ def build_model(
         extractor = checkpoints.load_extractor(folder, str(encoder))
     model.config.apply_spec_augment = spec_augment
     model.config.mask_time_min_masks = 0  # two, as usual, would mask 0.4 s of the shortest clip
-    if isinstance(model, MoonshineForAudioClassification):
+    if pretrained and isinstance(model, MoonshineForAudioClassification):
         model.config.edge_samples = EDGE_SAMPLES
     return NewClassifier(model, extractor, pretrained)
 

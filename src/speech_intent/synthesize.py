@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from .errors import DataError, UserError
 from .synthesis import card, engines, plan, sentences, speaking, voices
 from .synthesis.plan import Clip
 from .synthesis.speaking import Row
+from .tables import SPLITS
 
 TABLE = "metadata.csv"
 COLUMNS = ("file_name", "intent", "speaker", "engine", "text", "split")
@@ -54,7 +56,19 @@ def make_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Speak as the arguments say; return the exit status."""
     args = make_parser().parse_args(argv)
-    return exit_status(lambda: synthesize(args.sentences, args.output_dir, args.clips, args.seed))
+    return exit_status(lambda: _report(args))
+
+
+def _report(args: argparse.Namespace) -> None:
+    """Do what the arguments say, and say what there is then."""
+    table = synthesize(args.sentences, args.output_dir, args.clips, args.seed)
+    counts = table["split"].value_counts()
+    splits = ", ".join(f"{split} {counts.get(split, 0)}" for split in SPLITS)
+    print(
+        f"{len(table)} clips by {table['speaker'].nunique()} synthetic voices: {splits}",
+        f"No person was recorded. Next: python -m speech_intent.train --data {args.output_dir} ...",
+        sep="\n",
+    )
 
 
 def synthesize(
@@ -66,6 +80,8 @@ def synthesize(
     `DataError` for sentences that cannot be spoken, `OutputError` for a folder of something else,
     `UserError` where no synthesiser is installed.
     """
+    if seed < 0:
+        raise UserError("seed", f"{seed} cannot be", "give a whole number from 0 on")
     read = sentences.read_sentences(source)
     names = engines.installed()
     if not names:
@@ -97,7 +113,14 @@ def _spoken(clips: list[Clip], seed: int, folder: Path) -> Iterator[Row | None]:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(n_processes, context) as pool:
         rows = pool.map(work, clips, chunksize=CHUNK)
-        yield from tqdm(rows, "Speaking", len(clips), unit="clip", disable=None, leave=False)
+        bar = tqdm(rows, "Speaking", len(clips), unit="clip", disable=None, leave=False)
+        try:
+            yield from bar
+        except BrokenProcessPool as error:  # mostly for want of memory
+            problem = "a process that spoke was killed"
+            raise UserError(
+                folder, problem, "make room in memory, then repeat the command"
+            ) from error
 
 
 def _check(clips: list[Clip], rows: list[Row | None], source: Path) -> None:
