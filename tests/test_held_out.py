@@ -12,6 +12,7 @@ from speech_intent import data, experiment, held_out, provenance
 from speech_intent.errors import DataError
 from speech_intent.recipes import PLAIN, resolve
 from speech_intent.recorder import Recordings
+from speech_intent.tables import is_corrected
 
 INTENTS = ("dim", "on")
 SPLITS = ["train"] * 6 + ["validation"] * 2 + ["test"] * 4
@@ -338,3 +339,39 @@ def test_data_may_be_test_clips_alone(model):
     assert (names(split.table, "test"), split.note) == (as_trained("test"), "given")
     (model / "clips.csv").unlink()
     assert held_out.assign_held_out(model, table, PLAIN).note == "given"
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_all_clips_of_somebody_else_may_be_scored(model, split):
+    table = clips(split=split, prefix="other").assign(file_name=[f"{i}.wav" for i in range(24)])
+    assigned = held_out.assign_held_out(model, table, PLAIN, held_out.ALL)
+    assert set(assigned.table["split"]) == {"test"}
+    assert assigned.note == "all clips"
+
+
+def test_all_clips_are_those_that_the_model_has_not_learned_from(model, caplog):
+    added = clips(prefix="new").assign(file_name=[f"{i}.wav" for i in range(24)])
+    table = pd.concat([clips(), added], ignore_index=True)
+    assigned = held_out.assign_held_out(model, table, PLAIN, held_out.ALL)
+    assert names(assigned.table, "test") == as_trained("test") | set(added["file_name"])
+    assert "clips that the model was trained on" in caplog.text
+    learned = clips(split=True)
+    learned = learned[learned["split"] == "train"].reset_index(drop=True)
+    with pytest.raises(DataError, match="was trained on all"):
+        held_out.assign_held_out(model, learned, PLAIN, held_out.ALL)
+
+
+def test_all_clips_have_no_corrected_ones(model):
+    table = with_corrections(clips(prefix="other"), "new")
+    assigned = held_out.assign_held_out(model, table, PLAIN, held_out.ALL).table
+    assert set(assigned.loc[is_corrected(assigned), "split"]) == {""}
+    with pytest.raises(DataError, match="all are corrected ones"):
+        only = table[is_corrected(table)].reset_index(drop=True)
+        held_out.assign_held_out(model, only, PLAIN, held_out.ALL)
+
+
+def test_all_clips_may_hold_some_that_a_model_without_a_list_learned(model):
+    (model / "clips.csv").unlink()
+    assigned = held_out.assign_held_out(model, clips(), PLAIN, held_out.ALL)
+    assert set(assigned.table["split"]) == {"test"}
+    assert "WARNING: the model does not say" in assigned.note

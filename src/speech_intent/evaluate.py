@@ -23,8 +23,9 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--split",
         default="test",
-        choices=["train", "validation", "test"],
-        help="(default: %(default)s)",
+        choices=["train", "validation", "test", "all"],
+        help="all: every clip that the model has not learned from, whatever the data say, as for "
+        "recordings of somebody else (default: %(default)s)",
     )
     parser.add_argument(
         "--output-dir",

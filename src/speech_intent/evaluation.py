@@ -53,8 +53,9 @@ def score_model(
         **data.facts(splits.tables),
         **remarks.of_model(hub_models.model_folder(model)),
     }
+    scored = splits.tables["test" if split == held_out.ALL else split]
     with held(output_dir):
-        return evaluate_model(classifier, splits.tables[split], output_dir, record, robustness)
+        return evaluate_model(classifier, scored, output_dir, record, robustness)
 
 
 def evaluate_model(

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 import pandas as pd
 
 from . import additions, data, hub_models, provenance
@@ -22,6 +23,7 @@ LEARNED = {  # by what is scored: the splits that the model has learned from
     "validation": ("train",),
     "train": (),
 }
+ALL = "all"  # in the place of a split: every clip that the model has not learned from
 N_SHOWN = 3  # names in a message
 
 logger = logging.getLogger("speech_intent")
@@ -52,10 +54,12 @@ def assign_held_out(
     Clips are recognised by their samples, or by their names in the same dataset. Where the data
     name splits, those hold; `seed` draws new ones where they do not. Either way clips that the
     model has learned from are left out of `split`, with a warning. Of a model that does not list
-    its clips, the seed decides. Corrected clips are in train or in no split. Raises `DataError`
-    where no clip may be scored.
+    its clips, the seed decides. Corrected clips are in train or in no split. `ALL` puts every clip
+    that is neither into the test split. Raises `DataError` where no clip may be scored.
     """
     clips = provenance.read_clips(folder)
+    if split == ALL:
+        return _everything(table, clips, recipe)
     if split != "train":
         eligible(table, recipe, split)
     recipe = recipe.with_seed(split_seed(folder, seed))
@@ -69,6 +73,18 @@ def assign_held_out(
         remedy = "give the data a split column, or draw one with evaluate's --seed"
         raise DataError(recipe.data, [f"{problem}; {remedy}"])
     return _without_learned(assigned, learned, split, recipe)
+
+
+def _everything(table: pd.DataFrame, clips: pd.DataFrame | None, recipe: Recipe) -> SplitTable:
+    """Put every clip into the test split, but for corrected ones and what a model learned from."""
+    eligible(table, recipe, "test")
+    assigned = table.assign(split=np.where(is_corrected(table), "", "test"))
+    if clips is None:
+        note = "all clips; WARNING: the model does not say what it was trained on"
+        return SplitTable(assigned, note)
+    learned = trained_splits(table, clips, additions.last_part(recipe.data))
+    _warn_of_other_samples(table, learned, clips, recipe)
+    return _without_learned(SplitTable(assigned, "all clips"), learned, "test", recipe)
 
 
 def split_seed(folder: Path, given: int | None = None) -> int:
