@@ -185,8 +185,8 @@ def remarks() -> list[str]:
         "share their test clips. Seed 0, draws 0 to 4; checkpoints chosen on validation clips; on "
         "2 CPU cores. How loud the noise",
         "of training is was settled with one of the six speakers' digits (george) in sight. "
-        "Moonshine's two bundled rows are of",
-        "trainings before 0.1 s of silence was put at both ends of a clip.",
+        "Moonshine's rows but the first",
+        "are of trainings before 0.1 s of silence was put at both ends of a clip.",
     ]
     cost = load("cost")
     if cost:
