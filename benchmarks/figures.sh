@@ -30,6 +30,19 @@ once() { # NAME, then the module that leaves a metrics.json, and its options
   [ -e "$runs/$name/metrics.json" ] || python -m "$@" --output-dir "$runs/$name"
 }
 
+keep() { # metrics.json, file: what a table shows of it, without the paths of this machine
+  python - "$1" "$2" << 'END'
+import json
+import sys
+
+metrics = json.load(open(sys.argv[1], encoding="utf-8"))
+names = ("n", "correct", "accuracy", "accuracy_interval", "f1_macro", "split", "seed", "synthetic")
+with open(sys.argv[2], "w", encoding="utf-8") as file:
+    json.dump({name: metrics[name] for name in names}, file, indent=1)
+    file.write("\n")
+END
+}
+
 said() { # NAME, folder of people: sentences alone, then what it takes to score people
   name=$1
   data=$2
@@ -42,7 +55,7 @@ said() { # NAME, folder of people: sentences alone, then what it takes to score 
     once "said-$name$end" speech_intent.train --data "$runs/said/$name" --resume "$@"
     model=$runs/said-$name$end/model
     once "said-$name$end-people" speech_intent.evaluate --model "$model" --data "$data" --split all
-    cp "$runs/said-$name$end-people/metrics.json" "$results/sentences-$name$end.json"
+    keep "$runs/said-$name$end-people/metrics.json" "$results/sentences-$name$end.json"
   done
 }
 
