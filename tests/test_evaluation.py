@@ -436,6 +436,7 @@ def test_the_same_model_and_clips_give_the_figures_of_training(
         "epochs",
         "steps",
         "parameters",
+        "pooled_digest",
         "best_validation",
         "hyperparameters",
     }

@@ -68,7 +68,7 @@ def test_a_batch_of_frames_gives_the_logits_of_a_batch_of_waveforms(
         batch = collator()(rows)
         found = network(**batch)
     assert batch["labels"].tolist() == [0, 1, 0]
-    assert batch["frame_mask"].sum(1).tolist() == [1, 15, 52]
+    assert batch["frame_mask"].sum(1).tolist() == [9, 23, 61]
     assert expected.logits.std() > 1e-3
     torch.testing.assert_close(found.logits, expected.logits, atol=1e-5, rtol=0)
     torch.testing.assert_close(found.loss, expected.loss)
@@ -96,7 +96,7 @@ def test_a_clip_of_which_training_takes_a_random_part_is_not_remembered(collator
 
 
 def test_what_there_is_no_room_for_is_computed_again(collator, rows, monkeypatch):
-    n_bytes = (1 + 15) * 32 * 4  # the frames of two clips, 32 features in 4 bytes
+    n_bytes = (9 + 23) * 32 * 4  # the frames of two clips, 32 features in 4 bytes
     monkeypatch.setattr(frames, "MOST_BYTES", n_bytes)
     made = collator()
     for _ in range(2):

@@ -177,7 +177,7 @@ def test_notebooks_run_in_order_on_a_folder_of_ones_own(tmp_path, write_folder, 
 
     epochs = {"small": 1, "moonshine": 1}
     second = execute(NAMES[1], data=data, epochs=epochs, output_dir=str(run))
-    assert pictures(second) == 2
+    assert pictures(second) == 3
     assert {path.name for path in run.iterdir()} >= {
         "small",
         "moonshine",
