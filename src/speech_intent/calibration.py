@@ -85,25 +85,6 @@ def calibration_error_interval(
     return middle_95(errors)
 
 
-def fit_threshold(scores: np.ndarray, is_correct: np.ndarray, precision: float) -> float:
-    """Find the lowest score (n,) from which on this share of the answers is correct (n,).
-
-    Gives 1 if there is none, 0 if it is the share of all.
-    """
-    order = np.argsort(-np.asarray(scores), kind="stable")
-    ranked = np.asarray(scores)[order]
-    n_correct = np.cumsum(np.asarray(is_correct)[order])
-    n_accepted = np.arange(1, len(order) + 1)
-    is_last_of_equals = np.r_[ranked[1:] < ranked[:-1], True]  # equal scores go together
-    is_precise = n_correct / n_accepted >= precision
-    candidates = np.flatnonzero(is_precise & is_last_of_equals)
-    if len(candidates) == 0:
-        return 1.0
-    if candidates[-1] == len(order) - 1:
-        return 0.0
-    return float(ranked[candidates[-1]])
-
-
 def coverage(is_correct: np.ndarray, is_accepted: np.ndarray) -> dict[str, Any]:
     """Say which share of answers (n,) is given, and which share of those is correct (n,).
 

@@ -20,9 +20,11 @@ from .splits import SplitTable, assign_splits
 from .tables import (
     ORIGINAL,
     SPLITS,
+    UNKNOWN,
     Listing,
     Role,
     is_corrected,
+    is_unknown,
     split_problems,
     warn_of_speakers,
 )
@@ -49,6 +51,7 @@ class Splits:
 
     tables: "DatasetDict"  # by split; see `to_datasets`
     note: str  # how they were split, in words, for the record
+    unknown: "DatasetDict"  # by split, the clips that are of no intent; see `unknown_datasets`
 
 
 def load_data(recipe: Recipe = PLAIN) -> Splits:
@@ -68,7 +71,8 @@ def load_data(recipe: Recipe = PLAIN) -> Splits:
 
 def make_splits(recordings: Recordings, split: SplitTable) -> Splits:
     """Put recordings into their splits."""
-    return Splits(to_datasets(split.table, recordings.clips), split.note)
+    tables = to_datasets(split.table, recordings.clips)
+    return Splits(tables, split.note, unknown_datasets(split.table, recordings.clips))
 
 
 def read_recordings(recipe: Recipe = PLAIN, role: Role = "alone") -> Recordings:
@@ -155,24 +159,44 @@ def to_datasets(table: pd.DataFrame, clips: "Dataset") -> "DatasetDict":
 
     Gives train, validation and test with the columns `audio` ({"bytes", "path"}, not decoded),
     `file_name`, `label` (ClassLabel, sorted by name), `seconds`, `speaker` ("" where it is not
-    known) and the table's other columns, as text.
+    known) and the table's other columns, as text. Rows whose intent is "unknown" are left out.
     """
+    known = table[~is_unknown(table)]
+    return _datasets(table, known, clips, sorted(known["intent"].unique()))
+
+
+def unknown_datasets(table: pd.DataFrame, clips: "Dataset") -> "DatasetDict":
+    """Give the rows that `to_datasets` leaves out, in the same form.
+
+    Their label, "unknown", stands behind those of the intents.
+    """
+    is_left = is_unknown(table)
+    intents = sorted(table.loc[~is_left, "intent"].unique())
+    unknown = table[is_left].assign(intent=UNKNOWN)
+    return _datasets(table, unknown, clips, [*intents, UNKNOWN])
+
+
+def _datasets(
+    table: pd.DataFrame, wanted: pd.DataFrame, clips: "Dataset", labels: list[str]
+) -> "DatasetDict":
+    """Put the wanted rows of a table beside their clips, split by split."""
     from datasets import ClassLabel, DatasetDict, Value
 
-    label = ClassLabel(names=sorted(table["intent"].unique()))
+    clips = clips.select(np.flatnonzero(table.index.isin(wanted.index)))
+    label = ClassLabel(names=labels)
     text = Value("string")
     columns = {
-        "file_name": (list(table["file_name"]), text),
-        "label": (label.str2int(list(table["intent"])), label),
-        "seconds": (list(table["seconds"]), Value("float32")),
-        "speaker": (list(table["speaker"]), text),
+        "file_name": (list(wanted["file_name"]), text),
+        "label": (label.str2int(list(wanted["intent"])), label),
+        "seconds": (list(wanted["seconds"]), Value("float32")),
+        "speaker": (list(wanted["speaker"]), text),
     }
-    for name in table.columns:
+    for name in wanted.columns:
         if name not in TAKEN:
-            columns[name] = (list(table[name]), text)
+            columns[name] = (list(wanted[name]), text)
     for name, (values, kind) in columns.items():
         clips = clips.add_column(name, values, feature=kind)
-    rows = {split: np.flatnonzero(table["split"] == split) for split in SPLITS}
+    rows = {split: np.flatnonzero(wanted["split"] == split) for split in SPLITS}
     return DatasetDict({split: clips.select(rows[split]) for split in SPLITS})
 
 

@@ -48,10 +48,10 @@ def train_and_score(
 ) -> dict[str, Any]:
     """Do what `run` does, from tables on."""
     if not training.is_main_process():
-        training.fine_tune(recipe, splits.tables, output_dir, resume)
+        training.fine_tune(recipe, splits.tables, output_dir, resume, splits.unknown)
         return {}
     with run_folder.held(output_dir):
-        trained = training.fine_tune(recipe, splits.tables, output_dir, resume)
+        trained = training.fine_tune(recipe, splits.tables, output_dir, resume, splits.unknown)
         return _score(recipe, splits, trained, output_dir)
 
 

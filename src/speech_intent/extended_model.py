@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import softmax
 
 from . import (
-    calibration,
     extended_head,
     features,
+    fit_rejection,
     frozen_head,
     hub_models,
     json_fields,
     new_clips,
     provenance,
+    rejection,
     remarks,
     run_folder,
     stored_outputs,
@@ -33,7 +33,8 @@ from .batches import Collator
 from .digests import sha256
 from .errors import ModelError
 from .extended_head import Given, Known, Learned
-from .model_files import CLIPS, LICENSE, POOLED, onnx_file, weights_files
+from .fit_rejection import Fitted
+from .model_files import CLIPS, LICENSE, POOLED, REJECTION, onnx_file, weights_files
 from .new_clips import NewClips
 from .predict import MAX_SECONDS
 from .recipes import Hyperparameters, Recipe
@@ -92,18 +93,21 @@ def add_intent(model: str, recipe: Recipe, output_dir: Path) -> dict[str, Any]:
         given = {split: _given(trained, clips, split) for split in stored_outputs.SPLITS}
         learned = extended_head.learn(trained.known(), given["train"], given["validation"])
         old = trained.labels
-        threshold = write_head(trained, learned)
+        write_head(trained, learned)
+        pooled = extended(trained, learned.labels, given)
+        decides = refitted(trained, learned, pooled)
         result = {
             "model": model,
             "data": recipe.data,
             **report(learned, old, given["train"]),
             "temperature": trained.model.network.config.calibration_temperature,
-            "threshold": threshold,
+            "threshold": trained.model.config.rejection_threshold,
+            "unknown": decides and decides.record,
             "had_onnx": onnx_file(trained.folder) is not None,
             "seconds": round(time.perf_counter() - began, 1),
         }
         run_folder.write_json(output_dir / RESULT, result)
-        _save(trained, learned, clips, given, result, output_dir)
+        _save(trained, clips, pooled, decides, result, output_dir)
     return result
 
 
@@ -147,8 +151,8 @@ def _pooled(trained: Trained, table: "Dataset") -> np.ndarray:
     return frozen_head.pooled_outputs(model.network, table, collator)
 
 
-def write_head(trained: Trained, learned: Learned) -> float | None:
-    """Give a loaded model its new head, labels, temperature and threshold; return the last."""
+def write_head(trained: Trained, learned: Learned) -> None:
+    """Give a loaded model its new head, labels and temperature."""
     network, pooled = trained.model.network, trained.pooled
     # Rounded as it will be stored, before the bias is made to fit.
     weight = (learned.rows.weight / pooled.scale).astype(np.float32)
@@ -160,33 +164,42 @@ def write_head(trained: Trained, learned: Learned) -> float | None:
     network.num_labels = len(learned.labels)
     before = getattr(config, "calibration_temperature", 1.0)
     config.calibration_temperature = before * learned.temperature
-    if trained.model.config.rejection_threshold is None:
+
+
+def refitted(trained: Trained, learned: Learned, pooled: Pooled) -> Fitted | None:
+    """Settle anew what a model with its new head does not answer; None if it always answers.
+
+    What it has learned of clips of no intent stays. `pooled` is that of `extended`.
+    """
+    before = rejection.read(
+        trained.folder, trained.model.config.rejection_digest, len(trained.labels)
+    )
+    if before is None:
         return None
+    row = before.unknown
+    if len(row):
+        weight = row[:-1] / before.scale
+        row = np.append(weight, row[-1] - weight @ before.mean) / learned.temperature
     numbers = trained.record.get("hyperparameters")
-    precision = numbers.get("target_precision") if isinstance(numbers, dict) else None
-    if isinstance(precision, int | float):  # else the threshold is somebody's own, and stays
-        config.rejection_threshold = _threshold(learned, precision)
-    return float(config.rejection_threshold)
-
-
-def _threshold(learned: Learned, precision: float) -> float:
-    scores = softmax(learned.logits, axis=1)
-    is_right = scores.argmax(axis=1) == learned.logit_labels
-    return calibration.fit_threshold(scores.max(axis=1), is_right, precision)
+    promise = fit_rejection.promise_of(numbers if isinstance(numbers, dict) else {})
+    return fit_rejection.fit(pooled, frozen_head.read_head(trained.model.network), row, promise)
 
 
 def _save(
     trained: Trained,
-    learned: Learned,
     clips: NewClips,
-    given: dict[str, Given],
+    pooled: Pooled,
+    decides: Fitted | None,
     result: dict[str, Any],
     output_dir: Path,
 ) -> None:
     """Write `model/`, which appears when it is complete."""
     with tempfile.TemporaryDirectory(prefix=".add-", dir=output_dir) as scratch_name:
         scratch = Path(scratch_name)
-        stored_outputs.write(extended(trained, learned.labels, given), scratch / POOLED)
+        stored_outputs.write(pooled, scratch / POOLED)
+        if decides is not None:
+            rejection.write(decides.rejection, scratch / REJECTION)
+            trained.model.network.config.rejection_digest = sha256(scratch / REJECTION)
         together = pd.concat([trained.clips, clips.listing], ignore_index=True)
         together.to_csv(scratch / CLIPS, index=False)
         if (trained.folder / LICENSE).is_file():

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedKFold
 
@@ -12,6 +13,7 @@ from .drawing import eligible, hold_out
 from .errors import DataError
 from .recipes import Recipe
 from .splits import assign_splits
+from .tables import is_unknown
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,8 @@ def folds(table: pd.DataFrame, protocol_name: str, n_folds: int, recipe: Recipe)
     "given" leaves a folder's own split; "random" and "speaker" draw one by clip or by whole
     speakers; "kfold" is stratified by intent, each clip tested once; "leave-one-speaker-out" tests
     each speaker in turn. Validation clips are taken out of train, added clips are in every fold's
-    train, and corrected clips only train. Raises `DataError` where speakers are needed and not
-    known, or clips are fewer than folds.
+    train, and corrected clips only train; those of no intent are shared out as in `unknown_rows`.
+    Raises `DataError` where speakers are needed and not known, or clips are fewer than folds.
     """
     own = additions.apart(table).own  # stands before what is added
     if protocol_name not in ("given", "speaker"):
@@ -39,14 +41,15 @@ def folds(table: pd.DataFrame, protocol_name: str, n_folds: int, recipe: Recipe)
         table = table if protocol_name == "given" else _resplit(table, own.assign(split=""))
         yield _fold(protocol_name, table, recipe)
         return
+    is_known = ~is_unknown(own)
     if protocol_name == "kfold":
-        test_rows = _k_folds(own, n_folds, recipe)
+        test_rows = _k_folds(own[is_known], n_folds, recipe)
     elif protocol_name == "leave-one-speaker-out":
-        test_rows = _speakers(own, recipe)
+        test_rows = _speakers(own[is_known], recipe)
     else:
         raise ValueError(f"there is no protocol {protocol_name!r}")
     for name, rows in test_rows.items():
-        tested = own.assign(split="train")
+        tested = own.assign(split=np.where(is_known, "train", ""))
         hold_out(tested, rows, "test", by_speaker=protocol_name != "kfold")
         yield _fold(name, _resplit(table, tested), recipe)
 

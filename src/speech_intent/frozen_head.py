@@ -197,6 +197,23 @@ def read_head(network: "PreTrainedModel") -> tuple[np.ndarray, np.ndarray]:
     return weight, bias
 
 
+def take_last_row(network: "PreTrainedModel") -> np.ndarray:
+    """Take the last label out of a head; give its row for pooled outputs, (size + 1,), bias last.
+
+    The logits of the other labels stay as they are.
+    """
+    weight, bias = read_head(network)
+    rows, biases = _numbers(network.classifier)
+    network.classifier = _linear(rows[:-1], biases[:-1])
+    network.to(network.device)
+    config = network.config
+    labels = [config.id2label[i] for i in range(len(bias) - 1)]
+    config.id2label = dict(enumerate(labels))
+    config.label2id = {label: i for i, label in enumerate(labels)}
+    network.num_labels = len(labels)
+    return np.append(weight[-1], bias[-1])
+
+
 def _numbers(layer: torch.nn.Linear) -> tuple[np.ndarray, np.ndarray]:
     weight, bias = layer.weight.detach(), layer.bias.detach()
     return weight.cpu().double().numpy(), bias.cpu().double().numpy()

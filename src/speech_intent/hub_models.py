@@ -14,6 +14,7 @@ from .model_files import (
     INT8,
     ONNX,
     PICKLE,
+    REJECTION,
     WEIGHTS,
     Engine,
     missing_files,
@@ -64,7 +65,8 @@ def _snapshot(name: str, repo: str, engine: Engine, others: Sequence[str]) -> Pa
     from huggingface_hub.errors import HFValidationError
 
     try:
-        patterns = ["*.json", CLIPS, _weights_pattern(remote_files(repo, "model"), engine)]
+        weights = _weights_pattern(remote_files(repo, "model"), engine)
+        patterns = ["*.json", CLIPS, REJECTION, weights]
         return Path(snapshot_download(repo, allow_patterns=[*patterns, *others]))
     except HFValidationError as error:
         problem = "is neither a folder nor a Hub id"

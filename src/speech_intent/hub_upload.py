@@ -23,6 +23,7 @@ from .model_files import (
     EXPORT_AGAIN,
     LICENSE,
     POOLED,
+    REJECTION,
     check_onnx_file,
     has_digest,
     onnx_file,
@@ -31,7 +32,17 @@ from .model_files import (
 from .model_results import METRICS
 
 CARD = "README.md"
-DESCRIPTIONS = (CONFIG, EXTRACTOR, PROCESSOR, METRICS, "training.json", CLIPS, POOLED, LICENSE)
+DESCRIPTIONS = (
+    CONFIG,
+    EXTRACTOR,
+    PROCESSOR,
+    METRICS,
+    "training.json",
+    CLIPS,
+    POOLED,
+    REJECTION,
+    LICENSE,
+)
 OUTSIDE = "is a link to a file outside of the folder"
 NO_LINK = "put the file itself there"
 

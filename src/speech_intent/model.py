@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import torch
-from scipy.special import softmax
 from transformers import AutoModelForAudioClassification, set_seed
 
 from . import calibration, checkpoints, hub_models
@@ -143,25 +142,14 @@ def intent_loss(train: "Dataset", class_weights: bool) -> Callable:
     return loss
 
 
-def calibrate(
-    model: "PreTrainedModel",
-    logits: np.ndarray,
-    labels: np.ndarray,
-    target_precision: float | None,
-) -> None:
-    """Fit temperature and threshold on validation logits (n, n_labels) with labels (n,).
+def calibrate(model: "PreTrainedModel", logits: np.ndarray, labels: np.ndarray) -> None:
+    """Fit a temperature T on validation logits (n, n_labels) with labels (n,).
 
     Weight and bias of the head divided by T make the scores of every loader probabilities,
-    transformers.pipeline's included; the threshold is noted in the config.
+    transformers.pipeline's included.
     """
     temperature = calibration.fit_temperature(logits, labels)
     with torch.no_grad():
         model.classifier.weight /= temperature
         model.classifier.bias /= temperature
     model.config.calibration_temperature = temperature
-    if target_precision is None:
-        return
-    scores = softmax(logits / temperature, axis=1)
-    model.config.rejection_threshold = calibration.fit_threshold(
-        scores.max(axis=1), scores.argmax(axis=1) == labels, target_precision
-    )

@@ -39,7 +39,8 @@ class ModelConfig:
     model_type: str  # as transformers calls the family
     id2label: dict[int, str]
     max_seconds: float | None = None  # of a window
-    rejection_threshold: float | None = None  # of scores: below, an answer is not accepted
+    rejection_threshold: float | None = None  # of scores, in older models; see `rejection`
+    rejection_digest: str | None = None  # SHA-256 of what decides whether a clip is answered
     takes_mels: bool = False  # rather than waveforms
 
     @property
@@ -60,12 +61,15 @@ def read_config(folder: Path) -> ModelConfig:
     threshold = None
     if fields.says("rejection_threshold"):
         threshold = fields.number("rejection_threshold", 0, 1)
+    if fields.says("rejection_digest"):
+        _check_digest(fields, "rejection_digest")
     model_type = fields.text("model_type")
     return ModelConfig(
         model_type=model_type,
         id2label=_read_labels(fields),
         max_seconds=max_seconds,
         rejection_threshold=threshold,
+        rejection_digest=fields.values.get("rejection_digest"),
         takes_mels=takes_mels(fields),
     )
 

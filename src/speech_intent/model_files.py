@@ -23,6 +23,7 @@ ONNX = "model.onnx"  # this and the next one: what `export` writes, with a recor
 INT8 = "model-int8.onnx"  # only where it pays
 CLIPS = "clips.csv"  # the clips that it was trained, validated and tested on
 POOLED = "pooled.safetensors"  # what its head saw of them; only `add_intent` reads it
+REJECTION = "unknown.safetensors"  # what decides whether it answers at all
 LICENSE = "LICENSE"  # of the encoder, where its terms ask that it comes along
 LFS_POINTER = b"version https://git-lfs"
 EXPORT_AGAIN = "run python -m speech_intent.export again, or choose the engine torch"

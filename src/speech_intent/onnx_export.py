@@ -167,7 +167,7 @@ def difference(model: OnnxModel, probe: Probe) -> float:
     """Find by how much a score moves from torch's, with signals one by one and in one batch."""
     batch = features.model_inputs(probe.signals, model.extractor, model.rule)
     moves = []
-    for logits in (model(probe.signals), model.run(batch)):
+    for logits in (model(probe.signals), model.run(batch).logits):
         scores = softmax(logits, axis=1)
         moves.append(np.abs(scores - probe.scores).max())
     return float(np.max(moves))

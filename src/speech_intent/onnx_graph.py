@@ -12,11 +12,14 @@ import torch
 from onnx import TensorProto, numpy_helper
 
 from . import features
+from .head_inputs import HeadInputs
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
 OPSET = 20
+OUTPUTS = ("logits", "pooled")
+FIRST = {0: "batch"}  # axis that is open
 EXAMPLE_LENGTHS = (16_000, 12_000)  # samples of the clips that a waveform encoder is traced with
 INT8_MAX = 127
 SMALLEST_HALF = 256  # values of a constant; fewer are not worth a node in the graph
@@ -27,8 +30,8 @@ def write_onnx(network: "PreTrainedModel", file: Path) -> None:
     """Write a transformers classifier as one ONNX file whose batch size and length are open.
 
     Inputs: `input_values` and `attention_mask`, both (batch, n_samples), for every waveform
-    encoder, or Whisper's `input_features` (batch, n_mels, n_frames). Output: `logits` (batch,
-    n_labels).
+    encoder, or Whisper's `input_features` (batch, n_mels, n_frames). Outputs: `logits` (batch,
+    n_labels), and `pooled` (batch, size), which the head got.
     """
     network = copy.deepcopy(network).requires_grad_(False)
     network.set_attn_implementation("eager")
@@ -42,15 +45,29 @@ def write_onnx(network: "PreTrainedModel", file: Path) -> None:
             mind_padding(network)
     with warnings.catch_warnings(action="ignore"):
         torch.onnx.export(
-            network.eval(),
+            _WithPooled(network).eval(),
             tuple(inputs.values()),
             file,
             input_names=list(inputs),
-            output_names=["logits"],
-            dynamic_axes={**dict.fromkeys(inputs, open_axes), "logits": {0: "batch"}},
+            output_names=list(OUTPUTS),
+            dynamic_axes={**dict.fromkeys(inputs, open_axes), **dict.fromkeys(OUTPUTS, FIRST)},
             opset_version=OPSET,
             dynamo=False,  # the older exporter: as exact for these models, and 30 times as fast
         )
+
+
+class _WithPooled(torch.nn.Module):
+    """A classifier that gives what its head got, too."""
+
+    def __init__(self, network: "PreTrainedModel"):
+        super().__init__()
+        self.network = network
+        self._head_inputs = HeadInputs(network)
+
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute logits (batch, n_labels) and pooled outputs (batch, size)."""
+        logits = self.network(*inputs).logits
+        return logits, self._head_inputs.last
 
 
 def _example_features(config: "PretrainedConfig") -> dict[str, torch.Tensor]:

@@ -17,6 +17,7 @@ from . import compiled_models, features
 from .errors import ModelError
 from .model_config import read_config, read_extractor, read_record
 from .model_files import EXPORT_AGAIN, INT8, check_onnx_file, onnx_file
+from .outputs import Outputs
 
 # OpenVINO reports its import to Google Analytics, unless its reporter cannot be imported:
 # nothing leaves the machine.
@@ -56,6 +57,7 @@ class OnnxModel:
             self._kept = finding.result()  # the numbers of a compiled model stay where they are
         self._compiled = _compile(file, options, self._kept)
         self._check_shapes(file)
+        self.gives_pooled = len(self._compiled.outputs) > 1
         arithmetic = self._compiled.get_property("INFERENCE_PRECISION_HINT")
         self.precision = NAMES[arithmetic.get_type_name()]
         if file.name == INT8:
@@ -79,16 +81,23 @@ class OnnxModel:
 
         One by one: a batch is a new shape to compile for, and hardly faster.
         """
-        logits = []
+        return self.outputs(waveforms).logits
+
+    def outputs(self, waveforms: Sequence[np.ndarray]) -> Outputs:
+        """Do the same, and give what the head got of each waveform, if the file has it."""
+        parts = []
         for waveform in waveforms:
             inputs = features.model_inputs([waveform], self.extractor, self.rule, STEP)
-            logits.append(self.run(inputs))
-        return np.concatenate(logits)
+            parts.append(self.run(inputs))
+        logits = np.concatenate([part.logits for part in parts])
+        pooled = [part.pooled for part in parts if part.pooled is not None]
+        return Outputs(logits, np.concatenate(pooled) if pooled else None)
 
-    def run(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
-        """Run the model on a batch from `features.model_inputs`: logits (batch, n_labels)."""
+    def run(self, inputs: dict[str, np.ndarray]) -> Outputs:
+        """Run the model on a batch from `features.model_inputs`."""
         request = self._compiled.create_infer_request()  # one a call: threads cannot share one
-        return np.array(request.infer(inputs)[0])
+        found = request.infer(inputs)
+        return Outputs(np.array(found[0]), np.array(found[1]) if len(found) > 1 else None)
 
 
 def _read_extractor(folder: Path, rule: features.PaddingRule) -> Any:

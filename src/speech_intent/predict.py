@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from . import audio, features, hub_models, hub_names
+from . import audio, features, hub_models, hub_names, rejection
 from .errors import ModelError
 from .model_config import ModelConfig
-from .model_files import Engine, onnx_file
+from .model_files import EXPORT_AGAIN, Engine, onnx_file
 from .onnx_model import OnnxModel
+from .outputs import Outputs
+from .rejection import Reason, Rejection
 
 if TYPE_CHECKING:
     from .torch_model import TorchModel
@@ -30,9 +32,13 @@ class Model(Protocol):
     precision: str  # "float32", "bfloat16", "int8+bfloat16" and the like
     config: ModelConfig
     extractor: Any  # `sampling_rate`
+    gives_pooled: bool  # whether its outputs are whole
 
     def __call__(self, waveforms: Sequence[np.ndarray]) -> np.ndarray:
         """Waveforms, float32, (n_samples,) each, to logits, float32, (n, n_labels)."""
+
+    def outputs(self, waveforms: Sequence[np.ndarray]) -> Outputs:
+        """Do the same, and give what the head made them of."""
 
 
 @dataclass(frozen=True)
@@ -45,18 +51,23 @@ class Prediction:
     seconds: float  # duration of the clip
     engine: str = "torch"  # what computed it, or "onnx"
     precision: str = "float32"  # of that, or "bfloat16", "int8+bfloat16" and the like
-    accepted: bool = True  # whether the score reaches the model's threshold, if it has one
+    reason: Reason | None = None  # why it is no answer: the clip is none of the taught requests
     warnings: tuple[audio.AudioWarning, ...] = ()  # what is odd about the clip; str() says it
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it is an answer."""
+        return self.reason is None
 
     def as_dict(self, file: str, model: str, top_k: int | None = None) -> dict[str, Any]:
         """Say the answer as values for JSON, with the `top_k` best intents (None: all).
 
         `file` and `model` are what its user calls them. An answer that is not accepted has the
-        label "unknown", and the best intent as `guess`.
+        label "unknown", the best intent as `guess`, and a `reason`.
         """
         answer: dict[str, Any] = {"file": file, "label": self.label}
         if not self.accepted:
-            answer |= {"label": "unknown", "guess": self.label}
+            answer |= {"label": "unknown", "guess": self.label, "reason": self.reason}
         return answer | {
             "score": self.score,
             "scores": [{"label": label, "score": score} for label, score in self.scores[:top_k]],
@@ -70,7 +81,9 @@ class Prediction:
 class IntentClassifier:
     """A trained model, made with `from_pretrained`."""
 
-    def __init__(self, model: "TorchModel | OnnxModel", name: str):
+    def __init__(
+        self, model: "TorchModel | OnnxModel", name: str, rejection: Rejection | None = None
+    ):
         self.model = model
         self.name = name
         self.extractor = model.extractor
@@ -78,7 +91,8 @@ class IntentClassifier:
         self.labels: list[str] = [model.config.id2label[i] for i in range(n_labels)]
         max_seconds = model.config.max_seconds or MAX_SECONDS
         self.max_seconds = features.window_seconds(self.extractor, float(max_seconds))
-        # Below it, an answer is not accepted.
+        self.rejection = rejection
+        # Of the score; where it is given, it alone decides what is answered.
         self.threshold = model.config.rejection_threshold
 
     @classmethod
@@ -94,11 +108,13 @@ class IntentClassifier:
         """
         folder = hub_models.model_folder(model, engine)
         if engine != "torch" and onnx_file(folder) is not None:
-            return cls(OnnxModel(folder, parallel), str(model))
+            exported = OnnxModel(folder, parallel)
+            return cls(exported, str(model), _read_rejection(folder, exported))
         hub_names.check_endpoint()
         from .torch_model import TorchModel  # late, since an exported model needs no torch
 
-        return cls(TorchModel.load(folder, str(model)), str(model))
+        loaded = TorchModel.load(folder, str(model))
+        return cls(loaded, str(model), _read_rejection(folder, loaded))
 
     @property
     def engine(self) -> str:
@@ -114,24 +130,26 @@ class IntentClassifier:
         """Classify one clip: path, encoded bytes, or (waveform, sampling_rate).
 
         It may have any sampling rate, channel count and length; logits of a clip longer than
-        `max_seconds` are averaged over windows. Raises `AudioError` if the clip cannot be used, its
+        `max_seconds` are averaged over windows. What is none of the taught requests has a `reason`,
+        if the model tells. Raises `AudioError` if the clip cannot be used, its
         kind `TooLong` as soon as more than `limit` seconds were decoded, and `ModelError` if the
         model gives no finite scores.
         """
         warnings: list[audio.AudioWarning] = []
         rate = self.extractor.sampling_rate
         windows = audio.windows(source, rate, self.max_seconds, warnings.append, limit)
-        logits_sum = np.zeros(len(self.labels), np.float32)
-        n_windows = 0
+        heard: list[Outputs] = []
+        first: list[np.ndarray] = []
         for batch in _batches(windows, BATCH_SIZE):
-            for logits in self.model([window.waveform for window in batch]):
-                logits_sum = logits_sum + logits
-            n_windows += len(batch)
+            waveforms = [window.waveform for window in batch]
+            heard.append(self.model.outputs(waveforms))
+            first = first or waveforms
             seconds = batch[-1].end
-        if not np.isfinite(logits_sum).all():
+        logits = np.concatenate([outputs.logits for outputs in heard]).mean(axis=0)
+        if not np.isfinite(logits).all():
             problem = "gives scores that are not finite numbers"
             raise ModelError(self.name, problem, "train, export or download it again")
-        scores = _softmax(logits_sum.astype(np.float64) / n_windows)
+        scores = _softmax(logits.astype(np.float64))
         best_first = np.argsort(-scores, kind="stable")
         ranked = tuple((self.labels[i], float(scores[i])) for i in best_first)
         label, score = ranked[0]
@@ -142,9 +160,38 @@ class IntentClassifier:
             seconds=seconds,
             engine=self.engine,
             precision=self.precision,
-            accepted=self.threshold is None or score >= self.threshold,
+            reason=self._reason(score, logits, heard, first),
             warnings=tuple(warnings),
         )
+
+    def _reason(
+        self, score: float, logits: np.ndarray, heard: list[Outputs], first: list[np.ndarray]
+    ) -> Reason | None:
+        """Say why a clip is not answered; `first` are the waveforms of its first windows."""
+        if self.threshold is not None:
+            return None if score >= self.threshold else rejection.LOW
+        if self.rejection is None:
+            return None
+        pooled = np.concatenate([part.pooled for part in heard if part.pooled is not None])
+        reason = self.rejection.refuses(logits, pooled.mean(axis=0))
+        if reason is not None and not self._has_speech(first):
+            return rejection.NO_SPEECH
+        return reason
+
+    def _has_speech(self, waveforms: list[np.ndarray]) -> bool:
+        """Whether somebody speaks; only asked of what is not answered anyway."""
+        from .voice_activity import has_speech
+
+        return any(has_speech(waveform, self.extractor.sampling_rate) for waveform in waveforms)
+
+
+def _read_rejection(folder: Path, model: "TorchModel | OnnxModel") -> Rejection | None:
+    """Read what decides whether a model answers. Raises `ModelError`."""
+    found = rejection.read(folder, model.config.rejection_digest, model.config.num_labels)
+    if found is not None and not model.gives_pooled:
+        problem = "was exported by an earlier version, and cannot say what it was never taught"
+        raise ModelError(folder, problem, EXPORT_AGAIN)
+    return found
 
 
 def _batches(windows: Iterator[audio.Window], n: int) -> Iterator[list[audio.Window]]:

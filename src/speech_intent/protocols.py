@@ -30,6 +30,7 @@ from .data import Recordings, Splits
 from .errors import UserError
 from .folds import Fold, folds
 from .recipes import Recipe
+from .splits import SplitTable
 from .tables import CORRECTED, is_corrected
 
 CLASSIFIERS = ("encoder", "MFCC + SVM", "majority class")
@@ -88,7 +89,7 @@ def _run_folds(
         for number, fold in enumerate(drawn, start=1):
             folder = output_dir / f"fold-{number:02d}-seed-{seed}"
             note = f"{protocol.name}, {fold.name}; {fold.note}"
-            splits = Splits(data.to_datasets(fold.table, recordings.clips), note)
+            splits = data.make_splits(recordings, SplitTable(fold.table, note))
             voices = {"synthetic": remarks.learned(splits.tables)}
             voices = remarks.with_scored(voices, splits.tables["test"])
             train_seconds += _train(seeded, splits, folder, protocol.keep_weights)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from . import additions, hub_models, model_files, unlabelled
+from . import additions, hub_models, model_files, negatives, unlabelled
 from .digests import sha256
 from .errors import ModelError, OutputError
 from .model_files import CLIPS
@@ -42,7 +42,9 @@ def ingredients(recipe: Recipe) -> dict[str, Any]:
         files = model_files.weights_files(hub_models.model_folder(encoder))
         digests = [sha256(file) for file in files]
     found = {"encoder": recipe.encoder, "encoder_digests": digests, **recipe.numbers.used()}
-    if recipe.add:  # earlier runs name none
+    if recipe.unknown != negatives.NONE:  # earlier runs name none
+        found["unknown"] = negatives.facts(recipe)
+    if recipe.add:
         found["added"] = [additions.last_part(name) for name in recipe.add]
     if recipe.adapt is not None:
         found["adapted"] = unlabelled.read(recipe.adapt).facts()

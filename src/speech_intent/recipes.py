@@ -59,10 +59,15 @@ class Hyperparameters:
     class_weights: bool = _number(
         False, "weigh each intent by the inverse of its share of the clips"
     )
+    accept: float = _number(
+        0.95,
+        "of taught requests at least this share is answered, all others may be called unknown; "
+        "held on validation clips with 90 % confidence",
+    )
     target_precision: float | None = _number(
         None,
-        "reject answers below a score, fitted on validation, "
-        "from which on this share is right (default: none)",
+        "in place of `accept`: of the answers that are given at least this share is right, "
+        "with 90 % confidence (default: none)",
     )
     seed: int = _number(0, "of the split, the weights and the order of clips")
 
@@ -113,18 +118,27 @@ def _is_share(value: float) -> bool:
 
 
 def _is_precision(value: float) -> bool:
-    return 0 < value <= 1
+    return 0 < value < 1
 
 
 # All that a logistic regression on a frozen encoder goes by.
-HEAD_NUMBERS = {"max_seconds", "metric", "freeze", "class_weights", "target_precision", "seed"}
+HEAD_NUMBERS = {
+    "max_seconds",
+    "metric",
+    "freeze",
+    "class_weights",
+    "accept",
+    "target_precision",
+    "seed",
+}
 COUNTS = ("steps", "batch_size", "gradient_accumulation_steps", "patience")
 NUMBER_RULES = (
     (COUNTS, _is_count, "give a whole number above 0"),
     (("epochs", "learning_rate", "max_seconds"), _is_positive, "give a number above 0"),
     (("weight_decay", "max_grad_norm"), _is_not_negative, "give 0 or a number above it"),
     (("warmup",), _is_share, "give a share of the steps: at least 0, below 1"),
-    (("target_precision",), _is_precision, "give a share of the answers: above 0, at most 1"),
+    (("target_precision",), _is_precision, "give a share of the answers: above 0, below 1"),
+    (("accept",), _is_precision, "give a share of the taught requests: above 0, below 1"),
     (("seed",), _is_seed, "give a whole number from 0 on"),
 )
 NUMBER_CHOICES = {
@@ -142,6 +156,7 @@ class Recipe:
     encoder: str = "moonshine"  # or "small", a folder, a Hub id, or "random"
     add: tuple[str, ...] = ()  # more data, for train only, such as synthetic clips
     adapt: str | None = None  # folder of unlabelled clips of the place where it will be used
+    unknown: str = "bundled"  # clips of no intent: those in dataset/unknown, "none", or a folder
     config: str | None = None  # of the Hub dataset
     file_name: str = "file_name"  # columns; this one in CSV files, `audio` on the Hub
     audio: str = "audio"
@@ -198,8 +213,9 @@ def resolve(name: str = "bundled", **given: Any) -> Recipe:
     others = {key: value for key, value in given.items() if key not in number_names}
     if "add" in others:
         others["add"] = tuple(repository(str(name), "dataset") for name in others["add"])
-    if "adapt" in others:
-        others["adapt"] = str(others["adapt"])
+    for key in ("adapt", "unknown"):
+        if key in others:
+            others[key] = str(others[key])
     kinds: dict[str, Kind] = {"data": "dataset", "encoder": "model"}
     for key, kind in kinds.items():
         if key in others:

@@ -9,7 +9,8 @@ from .copies import check_copies
 from .drawing import check_recordings, draw, eligible, uncorrected
 from .errors import DataError
 from .recipes import PLAIN, Recipe
-from .tables import is_corrected
+from .tables import is_corrected, is_unknown
+from .unknown_rows import with_splits
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,14 @@ def assign_splits(
     carved out of train in the same way. Clips of a speaker who is not named count as one speaker's.
     Clips with the same samples (`digest`) stay together, or see `check_copies`. Corrected clips are
     held out in no split that is drawn; see `is_corrected` and `hold_out`. For clips that were added
-    see `fill_with_added`. Raises `DataError` where no clip can be spared for a split; where one
-    split is `scored` and nothing trained, for that one only.
+    see `fill_with_added`, for those of no intent `unknown_rows`. Raises `DataError` where no clip
+    can be spared for a split; where one split is `scored` and nothing trained, for that one only.
     """
-    table = table.copy()
-    note = fill_with_added(table, recipe) if recipe.add else _fill(table, recipe, scored)
+    is_known = ~is_unknown(table)
+    known = table[is_known].copy()
+    note = fill_with_added(known, recipe) if recipe.add else _fill(known, recipe, scored)
+    unknown = with_splits(table[~is_known], known, recipe)
+    table = pd.concat([known, unknown]).loc[table.index]
     table = check_copies(table, recipe.data, recipe.drop_copies)
     return SplitTable(table, note + shared_note(table))
 

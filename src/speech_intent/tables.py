@@ -33,6 +33,7 @@ SPLIT_NAMES = {
 CORRECTED = "corrected"  # the column of clips that a model got wrong and people put right
 ORIGINAL = "original_digest"  # the column with the digest of such a clip before it was rewritten
 YES = "yes"
+UNKNOWN = "unknown"  # the intent of clips that are none of the taught ones
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,15 @@ def is_corrected(table: pd.DataFrame) -> pd.Series:
     return (said.map(likeness) == YES).any(axis=1)
 
 
+def is_unknown(table: pd.DataFrame) -> pd.Series:
+    """Tell which rows are of clips that are no request of anybody's; bool, (n_rows,).
+
+    Their intent is "unknown", in capitals or not: examples of what is not to be answered, and no
+    intent that a classifier could give.
+    """
+    return table["intent"].astype(str).map(likeness).eq(UNKNOWN)
+
+
 def table_problems(table: pd.DataFrame, is_whole: bool = True, role: Role = "alone") -> list[str]:
     """Say what is wrong with a table's names, intents and splits.
 
@@ -118,8 +128,9 @@ def table_problems(table: pd.DataFrame, is_whole: bool = True, role: Role = "alo
     has_splits = table["split"].ne("").any()
     is_whole = is_whole and role == "alone"
     if has_splits and role != "added":
-        problems += _unknown_splits(table)
+        problems += _strange_splits(table)
         problems += _held_out_corrections(table)
+    table = table[~is_unknown(table)]
     if has_splits and is_whole:
         problems += split_problems(table)
     if is_whole:
@@ -136,7 +147,7 @@ def _name_problems(table: pd.DataFrame) -> Iterator[str]:
         yield f"{name}: its intent is empty"
 
 
-def _unknown_splits(table: pd.DataFrame) -> Iterator[str]:
+def _strange_splits(table: pd.DataFrame) -> Iterator[str]:
     strange = table.loc[~table["split"].isin(SPLITS)]
     for name, split in zip(strange["file_name"], strange["split"], strict=True):
         yield f"{name}: unknown split {split!r}; use train, validation or test"
@@ -150,6 +161,7 @@ def _held_out_corrections(table: pd.DataFrame) -> Iterator[str]:
 
 def split_problems(table: pd.DataFrame) -> Iterator[str]:
     """Name what train lacks of the intents of the other splits, and splits without rows."""
+    table = table[~is_unknown(table)]
     yield from untrained_intents(table)
     for split in ("train", "test"):
         if split not in set(table["split"]):

@@ -9,7 +9,9 @@ import torch
 
 from . import checkpoints, features
 from .errors import ModelError
+from .head_inputs import HeadInputs
 from .model_config import ModelConfig, read_config
+from .outputs import Outputs
 
 if TYPE_CHECKING:
     from transformers import FeatureExtractionMixin, PreTrainedModel
@@ -20,6 +22,7 @@ class TorchModel:
 
     engine: ClassVar = "torch"
     precision: ClassVar = "float32"
+    gives_pooled: ClassVar = True
 
     def __init__(self, network: "PreTrainedModel", extractor: "FeatureExtractionMixin"):
         self.network = network.eval()
@@ -29,9 +32,11 @@ class TorchModel:
             id2label=network.config.id2label,
             max_seconds=getattr(network.config, "max_seconds", None),
             rejection_threshold=getattr(network.config, "rejection_threshold", None),
+            rejection_digest=getattr(network.config, "rejection_digest", None),
             takes_mels=hasattr(network.config, "num_mel_bins"),
         )
         self.rule = features.padding_rule(network.config)
+        self._head_inputs = HeadInputs(network)
 
     @classmethod
     def load(cls, folder: Path, name: str) -> "TorchModel":
@@ -57,7 +62,7 @@ class TorchModel:
         """Raise `ModelError` if half a second of silence gets no logit for each intent."""
         silence = np.zeros(self.extractor.sampling_rate // 2, np.float32)
         try:
-            shape = self._run([silence]).shape
+            shape = self._run([silence]).logits.shape
         except Exception as error:  # files that are whole, and do not belong together
             problem = f"cannot answer ({checkpoints.in_words(error)})"
             raise ModelError(name, problem, checkpoints.AGAIN) from error
@@ -71,17 +76,26 @@ class TorchModel:
 
         Padding changes no answer: where the encoder stands none, each length is a batch.
         """
-        logits = np.empty((len(waveforms), self.config.num_labels), np.float32)
+        return self.outputs(waveforms).logits
+
+    def outputs(self, waveforms: Sequence[np.ndarray]) -> Outputs:
+        """Do the same, and give what the head got of each waveform too."""
         lengths = [len(waveform) if self.rule == "equal" else 0 for waveform in waveforms]
+        parts: list[Outputs] = []
+        order: list[int] = []
         for length in set(lengths):
             rows = [i for i, other in enumerate(lengths) if other == length]
-            logits[rows] = self._run([waveforms[i] for i in rows])
-        return logits
+            parts.append(self._run([waveforms[i] for i in rows]))
+            order += rows
+        back = np.argsort(order)
+        logits = np.concatenate([part.logits for part in parts])
+        return Outputs(logits[back], np.concatenate([part.pooled for part in parts])[back])
 
-    def _run(self, waveforms: Sequence[np.ndarray]) -> np.ndarray:
+    def _run(self, waveforms: Sequence[np.ndarray]) -> Outputs:
         inputs = features.model_inputs(waveforms, self.extractor, self.rule)
         tensors = {
             name: torch.from_numpy(value).to(self.network.device) for name, value in inputs.items()
         }
         with torch.inference_mode():
-            return self.network(**tensors).logits.cpu().numpy()
+            logits = self.network(**tensors).logits.cpu().numpy()
+            return Outputs(logits, self._head_inputs.last.cpu().numpy())

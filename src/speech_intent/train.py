@@ -89,6 +89,13 @@ def _add_clips(parser: argparse.ArgumentParser) -> None:
         help="audio files of the room or the people to come, or a zip of them; no labels are "
         "needed or used: the head is adapted to what such clips are like on average",
     )
+    parser.add_argument(
+        "--unknown",
+        metavar="FOLDER",
+        help="audio files of what is no request, or a zip of them: the model learns to say "
+        "'unknown'; 'bundled' (the default): those in dataset/unknown; 'none': rows of the data "
+        "whose intent is unknown, if there are any, else it always answers",
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -111,6 +118,7 @@ def read_command(argv: list[str] | None) -> Command:
     parser = make_parser()
     named, _ = parser.parse_known_args(argv)
     given = {**data_options(named), "add": named.add, "adapt": named.adapt}
+    given["unknown"] = named.unknown
     recipe = resolve(named.recipe, **given)
     parser.set_defaults(**asdict(recipe.numbers))
     try:

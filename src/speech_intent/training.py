@@ -8,17 +8,21 @@ import math
 import os
 import shutil
 import time
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from . import (
     adaptation,
+    fit_rejection,
     frozen_head,
     model,
+    negatives,
     provenance,
+    rejection,
     remarks,
     run_folder,
     stored_outputs,
@@ -26,10 +30,12 @@ from . import (
 )
 from .digests import sha256
 from .model import NewClassifier, Trained
-from .model_files import CLIPS, LICENSE, POOLED
+from .model_files import CLIPS, LICENSE, POOLED, REJECTION
 from .paths import BUNDLED_ENCODERS
 from .recipes import Hyperparameters, Recipe
+from .rejection import Rejection
 from .stored_outputs import Pooled
+from .tables import UNKNOWN
 from .trainer import build_trainer, load_best, training_log, was_last
 
 if TYPE_CHECKING:
@@ -55,93 +61,149 @@ def settle(numbers: Hyperparameters, classifier: NewClassifier, n_train: int) ->
     return replace(numbers, epochs=epochs, learning_rate=learning_rate)
 
 
+@dataclass(frozen=True)
+class Finished:
+    """What is left to be saved of a trained classifier, beside its weights."""
+
+    record: dict[str, Any]
+    pooled: Pooled
+    rejection: Rejection | None
+
+
 def fine_tune(
-    recipe: Recipe, tables: "DatasetDict", output_dir: Path, resume: bool = False
+    recipe: Recipe,
+    tables: "DatasetDict",
+    output_dir: Path,
+    resume: bool = False,
+    unknown: "DatasetDict | None" = None,
 ) -> dict[str, Any]:
     """Fine-tune a recipe's encoder and save the checkpoint that was best on validation.
 
     A frozen encoder gets a head that is fitted to the training clips alone, in a minute or less.
+    `unknown` are the data's own clips of no intent (`data.Splits`).
 
-    `output_dir` gets `model/` (model, feature extractor, label maps, and what the head saw of the
-    clips: `stored_outputs`), `training_log.csv`, what the run is made of (`provenance`) and, until
-    it is done, `checkpoints/`; with `resume`, training goes on from the last complete one, if there
-    is one. Gives, for the record and also in `model/training.json`: `encoder`, `seed`,
-    `train_seconds` (of this process), `epochs`, `steps`, `parameters`, `best_validation`,
-    `hyperparameters`, `synthetic` (`remarks`) and, with `recipe.adapt`, `adapted`; with a frozen
-    encoder, `epochs` and `steps` are None, and `inverse_regularisation` is scikit-learn's C. Raises
-    `OutputError` if `output_dir` holds a finished run, one of something else, or an unfinished one
-    and `resume` is false; `UserError` where training diverges.
+    `output_dir` gets `model/` (model, feature extractor, label maps, what the head saw of the
+    clips: `stored_outputs`, and what decides whether it answers: `rejection`), `training_log.csv`,
+    what the run is made of (`provenance`) and, until it is done, `checkpoints/`; with `resume`,
+    training goes on from the last complete one, if there is one. Gives, for the record and also in
+    `model/training.json`: `encoder`, `seed`, `train_seconds` (of this process), `epochs`, `steps`,
+    `parameters`, `best_validation`, `hyperparameters`, `synthetic` (`remarks`), `unknown`
+    (`fit_rejection.Fitted`) where the model can say so and, with `recipe.adapt`, `adapted`; with a
+    frozen encoder, `epochs` and `steps` are None, and `inverse_regularisation` is scikit-learn's C.
+    Raises `OutputError` if `output_dir` holds a finished run, one of something else, or an
+    unfinished one and `resume` is false; `UserError` where training diverges.
     """
     run_folder.check_output(output_dir, resume)
-    finished = output_dir / "model" / "training.json"
+    done = output_dir / "model" / "training.json"
     checkpoints = output_dir / "checkpoints"
     if is_main_process():
-        begun = finished.exists() or run_folder.last_checkpoint(checkpoints) is not None
+        begun = done.exists() or run_folder.last_checkpoint(checkpoints) is not None
         clips = provenance.clips_of(tables)
         provenance.claim(output_dir, provenance.ingredients(recipe), clips, begun)
-    if finished.exists():  # killed after training, before the test split was scored
-        return json.loads(finished.read_text(encoding="utf-8"))
+    if done.exists():  # killed after training, before the test split was scored
+        return json.loads(done.read_text(encoding="utf-8"))
     numbers = recipe.numbers
-    labels = tables["train"].features["label"].names
-    classifier = model.build_model(recipe.encoder, labels, numbers.spec_augment, numbers.seed)
+    labels = list(tables["train"].features["label"].names)
+    others = negatives.collect(recipe, tables, unknown)
+    learns_unknown = len(others["train"]) > 0
+    taught = negatives.with_negatives(tables, others) if learns_unknown else tables
+    outputs = [*labels, UNKNOWN] if learns_unknown else labels
+    classifier = model.build_model(recipe.encoder, outputs, numbers.spec_augment, numbers.seed)
     numbers = replace(numbers, freeze=model.freeze(classifier, numbers.freeze))
     classifier.model.config.max_seconds = numbers.max_seconds
     began = time.perf_counter()
     if numbers.freeze == "encoder":
-        trained = frozen_head.train(classifier, tables, numbers)
+        trained = frozen_head.train(classifier, taught, numbers)
     else:
-        trained = _train(classifier, tables, numbers, checkpoints, resume)
-    found = _finish(recipe, classifier, tables, trained)
+        numbers = settle(numbers, classifier, len(tables["train"]))
+        trained = _train(classifier, taught, numbers, checkpoints, resume)
+    seconds = round(time.perf_counter() - began, 1)
+    row = fit_rejection.NO_ROW
+    if learns_unknown:
+        row = frozen_head.take_last_row(classifier.model)
+        trained = _without_unknown(trained, tables)
+    finished = _finish(recipe, classifier, tables, trained, row)
     record = {
         "encoder": recipe.encoder,
         "seed": numbers.seed,
-        "train_seconds": round(time.perf_counter() - began, 1),
+        "train_seconds": seconds,
         "parameters": classifier.model.num_parameters(),
         "synthetic": remarks.learned(tables),
         **trained.record,
-        **found,
+        **finished.record,
     }
     if is_main_process():
-        pooled = stored_outputs.collect(classifier, tables, numbers, trained.pooled)
         trained.log.to_csv(output_dir / "training_log.csv", index=False)
-        _save(classifier, record, pooled, output_dir)
+        _save(classifier, record, finished, output_dir)
         shutil.rmtree(checkpoints, ignore_errors=True)
     return record
 
 
+def _without_unknown(trained: Trained, tables: "DatasetDict") -> Trained:
+    """Leave out the last label's logits, and the clips of no intent, which stand last."""
+    pooled = trained.pooled
+    if pooled is not None:
+        pooled = {split: outputs[: len(tables[split])] for split, outputs in pooled.items()}
+    return replace(trained, logits=trained.logits[:, :-1], pooled=pooled)
+
+
 def _finish(
-    recipe: Recipe, classifier: NewClassifier, tables: "DatasetDict", trained: Trained
-) -> dict[str, Any]:
-    """Calibrate a head, and adapt it where that is asked for; give what is to be recorded."""
+    recipe: Recipe,
+    classifier: NewClassifier,
+    tables: "DatasetDict",
+    trained: Trained,
+    row: np.ndarray,
+) -> Finished:
+    """Calibrate a head, adapt it where that is asked for, and settle what it does not answer.
+
+    `row` is what it has learned of clips of no intent, (size + 1,), or (0,) of nothing.
+    """
     network = classifier.model
-    precision = recipe.numbers.target_precision
-    if recipe.adapt is None:
-        model.calibrate(network, trained.logits, trained.label_ids, precision)
-        return {}
-    recordings = unlabelled.read(recipe.adapt)
-    adapted = adaptation.adapt(classifier, tables, recordings, recipe.numbers, trained)
-    trained = adapted.trained
-    model.calibrate(network, trained.logits, trained.label_ids, precision)
-    adaptation.fold(network, adapted.mapping)
-    return {"adapted": adapted.record}
+    mapping = None
+    record: dict[str, Any] = {}
+    pooled = stored_outputs.collect(classifier, tables, recipe.numbers, trained.pooled)
+    if recipe.adapt is not None:
+        recordings = unlabelled.read(recipe.adapt)
+        adapted = adaptation.adapt(classifier, tables, recordings, recipe.numbers, trained)
+        trained, mapping = adapted.trained, adapted.mapping
+        record["adapted"] = adapted.record
+    model.calibrate(network, trained.logits, trained.label_ids)
+    decides = None
+    if len(row) or recipe.numbers.target_precision is not None:
+        head = frozen_head.read_head(network)
+        row = row / network.config.calibration_temperature
+        promise = fit_rejection.promise_of(asdict(recipe.numbers))
+        fitted = fit_rejection.fit(pooled, head, row, promise)
+        decides = fitted.rejection
+        record["unknown"] = fitted.record
+    if mapping is not None:
+        adaptation.fold(network, mapping)
+        decides = decides and fit_rejection.adapted(decides, mapping)
+    return Finished(record, pooled, decides)
 
 
 def _save(
-    classifier: NewClassifier, record: dict[str, Any], pooled: Pooled, output_dir: Path
+    classifier: NewClassifier, record: dict[str, Any], finished: Finished, output_dir: Path
 ) -> None:
     """Write `model/`, with its clips, what the head saw of them, and the encoder's licence.
 
-    The record gets the digest of what the head saw.
+    The record gets the digest of what the head saw, the config that of what decides.
     """
-    stored_outputs.write(pooled, output_dir / POOLED)
+    stored_outputs.write(finished.pooled, output_dir / POOLED)
     record[stored_outputs.DIGEST] = sha256(output_dir / POOLED)
     encoder = Path(BUNDLED_ENCODERS.get(record["encoder"], record["encoder"]))
-    others = [output_dir / CLIPS, output_dir / POOLED]
+    made = [output_dir / POOLED]
+    if finished.rejection is not None:
+        made.append(output_dir / REJECTION)
+        rejection.write(finished.rejection, made[-1])
+        classifier.model.config.rejection_digest = sha256(made[-1])
+    others = [output_dir / CLIPS, *made]
     if classifier.pretrained and (encoder / LICENSE).is_file():
         others.append(encoder / LICENSE)
     folder = output_dir / "model"
     run_folder.save_model(classifier.model, classifier.extractor, record, folder, others)
-    (output_dir / POOLED).unlink()
+    for file in made:
+        file.unlink()
 
 
 def _train(
@@ -151,8 +213,10 @@ def _train(
     checkpoints: Path,
     resume: bool,
 ) -> Trained:
-    """Train by the Trainer; the best checkpoint's weights are the model's in the end."""
-    numbers = settle(numbers, classifier, len(tables["train"]))
+    """Train by the Trainer; the best checkpoint's weights are the model's in the end.
+
+    The numbers are settled.
+    """
     last = run_folder.last_checkpoint(checkpoints) if resume else None
     if classifier.is_moonshine and classifier.pretrained and last is None:
         # Fine-tuning from a random head would first undo what the encoder knows (Kumar et al. 2022,

@@ -51,7 +51,7 @@ def read(name: str) -> Unlabelled:
     return _read(name, tuple(files), tuple(stamps))
 
 
-@functools.lru_cache(maxsize=1)  # a run asks twice, and each fold again
+@functools.lru_cache(maxsize=2)  # a run asks twice, and each fold again, for two folders
 def _read(name: str, files: tuple[Path, ...], stamps: tuple[tuple[int, int], ...]) -> Unlabelled:
     """Decode files once; `stamps` tell whether they are still the same."""
     from datasets import Dataset, Features, Value

@@ -1,0 +1,149 @@
+"""Is a clip one of the taught requests at all? What a model folder knows of that, and its answer.
+
+Three signals are added up: how sure the head is, where "unknown" is one of its outputs too, how
+large its largest logit is, and how far the pooled output lies from the clips that were learned
+from, in Mahalanobis' distance (Lee et al. 2018, arXiv:1807.03888). Neither torch nor scikit-learn
+is imported.
+"""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from .digests import has_digest
+from .errors import ModelError
+from .model_files import REJECTION
+
+Reason = Literal[
+    "far from everything taught", "between two intents", "no speech", "its score is too low"
+]
+FAR: Reason = "far from everything taught"
+BETWEEN: Reason = "between two intents"
+NO_SPEECH: Reason = "no speech"
+LOW: Reason = "its score is too low"
+RIVAL = 0.25  # share of the second intent from which on an answer lies between two
+N_SIGNALS = 3
+DOWNLOAD_AGAIN = "download, copy or train the model again"
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """What decides whether a clip is answered; float32 throughout.
+
+    Pooled outputs are what a model's head gets of a clip, (size,).
+    """
+
+    mean: np.ndarray  # of pooled outputs in training, (size,)
+    scale: np.ndarray  # their standard deviations
+    whitening: np.ndarray  # (size, size): standardised outputs to some of covariance 1
+    centres: np.ndarray  # of the intents' clips, whitened, (n_labels, size)
+    unknown: np.ndarray  # row of a head for standardised outputs, bias last; (0,) without one
+    usual: np.ndarray  # mean and standard deviation of each signal on validation, (2, 3)
+    threshold: np.ndarray  # of `knownness`, (1,): below it, a clip is not answered
+
+    def signals(self, logits: np.ndarray, pooled: np.ndarray) -> np.ndarray:
+        """Compute the signals of clips, (n, 3): higher is more like what was taught.
+
+        Takes logits (n, n_labels) and pooled outputs (n, size).
+        """
+        standard = (pooled - self.mean) / self.scale
+        every = logits
+        if len(self.unknown):
+            row = standard @ self.unknown[:-1] + self.unknown[-1]
+            every = np.column_stack([logits, row])
+        best = logits.max(axis=1)
+        rest = np.sort(every, axis=1)
+        # Log odds of the best intent: of what is not it, the logits add up.
+        others = _log_sum(np.where(rest == best[:, None], -np.inf, rest))
+        white = standard @ self.whitening.T
+        squares = (white**2).sum(axis=1)[:, None] - 2 * white @ self.centres.T
+        squares = squares + (self.centres**2).sum(axis=1)
+        distance = np.sqrt(np.maximum(squares.min(axis=1), 0))
+        return np.column_stack([best - others, best, -distance])
+
+    def standardised(self, logits: np.ndarray, pooled: np.ndarray) -> np.ndarray:
+        """Count the signals (n, 3) in standard deviations from what is usual."""
+        return (self.signals(logits, pooled) - self.usual[0]) / self.usual[1]
+
+    def knownness(self, logits: np.ndarray, pooled: np.ndarray) -> np.ndarray:
+        """Say how much clips are like what was taught, (n,)."""
+        return self.standardised(logits, pooled).sum(axis=1)
+
+    def refuses(self, logits: np.ndarray, pooled: np.ndarray) -> Reason | None:
+        """Say why a clip with logits (n_labels,) and a pooled output (size,) is not answered.
+
+        None where it is.
+        """
+        signals = self.standardised(logits[None], pooled[None])[0]
+        if signals.sum() >= self.threshold[0]:
+            return None
+        shares = np.sort(np.exp(logits - logits.max()))
+        is_rivalled = len(shares) > 1 and shares[-2] / shares.sum() >= RIVAL
+        is_far = signals[2] < self.threshold[0] / N_SIGNALS
+        return BETWEEN if is_rivalled and not is_far else FAR
+
+
+def _log_sum(values: np.ndarray) -> np.ndarray:
+    """Add up the exponentials of values (n, m), as a logarithm (n,)."""
+    largest = values.max(axis=1)
+    return largest + np.log(np.exp(values - largest[:, None]).sum(axis=1))
+
+
+def write(rejection: Rejection, file: Path) -> None:
+    """Write a file, of some 1.3 MB for Moonshine."""
+    tensors = {each.name: getattr(rejection, each.name) for each in fields(Rejection)}
+    save_file({k: np.ascontiguousarray(v, np.float32) for k, v in tensors.items()}, file)
+
+
+def read(folder: Path, digest: str | None, n_labels: int) -> Rejection | None:
+    """Read the file of a model with so many labels; None for a model that always answers.
+
+    `digest` is what its config.json says of the file. Raises `ModelError` for one that is missing,
+    or is not the model's.
+    """
+    if digest is None:
+        return None
+    file = folder / REJECTION
+    if not file.is_file():
+        raise ModelError(folder, f"has no {REJECTION}, which its config.json names", DOWNLOAD_AGAIN)
+    try:
+        is_same = has_digest(file, digest)
+        tensors = load_file(file)
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(file, "cannot be read", DOWNLOAD_AGAIN) from error
+    if not is_same:
+        raise ModelError(file, "is not the file that its config.json names", DOWNLOAD_AGAIN)
+    problem = _problem(tensors, n_labels)
+    if problem is not None:
+        raise ModelError(file, problem, DOWNLOAD_AGAIN)
+    return Rejection(**{each.name: tensors[each.name] for each in fields(Rejection)})
+
+
+def _problem(tensors: dict[str, np.ndarray], n_labels: int) -> str | None:
+    """Say what of a file's content cannot be; None if all of it can."""
+    missing = [each.name for each in fields(Rejection) if each.name not in tensors]
+    if missing:
+        return f"lacks {', '.join(missing)}"
+    size = len(np.atleast_1d(tensors["mean"]))
+    n_row = 0 if tensors["unknown"].size == 0 else size + 1
+    shapes: dict[str, tuple[int, ...]] = {
+        "mean": (size,),
+        "scale": (size,),
+        "whitening": (size, size),
+        "centres": (n_labels, size),
+        "unknown": (n_row,),
+        "usual": (2, N_SIGNALS),
+        "threshold": (1,),
+    }
+    for name, shape in shapes.items():
+        if tensors[name].shape != shape:
+            return f"has {name} of the shape {tensors[name].shape}, not {shape}"
+        if not np.isfinite(tensors[name]).all():
+            return f"has numbers in {name} that are not finite"
+    if not ((tensors["scale"] > 0).all() and (tensors["usual"][1] > 0).all()):
+        return "has a scale that is not above 0"
+    return None
