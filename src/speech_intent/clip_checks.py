@@ -130,5 +130,5 @@ def odd_length(seconds: float, usual: float, max_seconds: float) -> list[Finding
     if seconds > usual * LENGTH_RATIO:
         return [Finding("long", compared)]
     if seconds > max_seconds:
-        return [Finding("long", f"{seconds:.1f} s: of {max_seconds:g} s the rest is not heard")]
+        return [Finding("long", f"{seconds:.1f} s: only the first {max_seconds:g} s are heard")]
     return []

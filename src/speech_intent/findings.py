@@ -4,6 +4,7 @@ Nothing that stops training stops here: an unreadable clip, or one recording wit
 what is looked for.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from . import clip_checks, data, frozen_head, label_checks, model
 from .batches import Collator
 from .clip_checks import Finding, Heard
 from .copies import representatives
-from .errors import DataError
+from .errors import AudioError, DataError
 from .recipes import Recipe
 from .tables import Listing, lone_intent
 
@@ -37,7 +38,9 @@ WORST_SCORES = {
     "long": 0.5,
     "outlier": 0.5,
 }
+NOTHING = "it has no clip that can be read and has an intent"
 WRONG = "wrong label"
+NO_LABELS = ("", " ")  # of a head that nobody asks
 DOUBTFUL = "doubtful label"
 COLUMNS = (
     "rank",
@@ -72,33 +75,63 @@ def find(recipe: Recipe) -> Findings:
     """
     listing = data.list_clips(recipe, "part")
     heard = clip_checks.hear_all(listing.clips["audio"])
-    table = listing.table.assign(
-        seconds=[clip.seconds if isinstance(clip, Heard) else np.nan for clip in heard],
-        digest=[clip.digest if isinstance(clip, Heard) else "" for clip in heard],
-    )
+    _check(listing, heard, recipe)
+    pooled = encode(listing.clips, heard, recipe)
+    return rank(listing, heard, pooled, recipe)
+
+
+def encode(clips: "Dataset", heard: Sequence[Heard | AudioError], recipe: Recipe) -> np.ndarray:
+    """Run the frozen encoder once over all clips: (n_clips, size), NaN for unreadable ones."""
+    seconds = [clip.seconds if isinstance(clip, Heard) else 0.0 for clip in heard]
+    rows = clips.add_column("seconds", seconds)
+    rows = rows.add_column("label", [0] * len(rows))  # a batch has one; it is not looked at
+    readable = [row for row, clip in enumerate(heard) if isinstance(clip, Heard)]
+    numbers = recipe.numbers
+    classifier = model.build_model(recipe.encoder, NO_LABELS, seed=numbers.seed)
+    collator = Collator(classifier.extractor, classifier.model.config, numbers, training=False)
+    outputs = frozen_head.pooled_outputs(classifier.model, rows.select(readable), collator)
+    pooled = np.full((len(rows), outputs.shape[1]), np.nan)
+    pooled[readable] = outputs
+    return pooled
+
+
+def rank(
+    listing: Listing, heard: Sequence[Heard | AudioError], pooled: np.ndarray, recipe: Recipe
+) -> Findings:
+    """Judge clips that were heard and encoded, and sort them."""
     found = clip_checks.findings_of(heard, recipe.numbers.max_seconds)
-    labelled = table[(table["digest"] != "") & (table["intent"] != "")]
-    _check(labelled, listing, found, recipe)
+    table = _with_digests(listing, heard)
+    labelled = _labelled(table)
     _name_unlabelled(table, found)
     _name_copies(labelled, found)
-    judged = _judge(labelled, listing.clips, recipe)
+    judged = _judge(labelled, pooled, recipe.numbers.seed)
     _name_judged(judged, found)
     return Findings(_ranked(table.join(judged), found), listing)
 
 
-def _check(
-    labelled: pd.DataFrame, listing: Listing, found: list[list[Finding]], recipe: Recipe
-) -> None:
+def _with_digests(listing: Listing, heard: Sequence[Heard | AudioError]) -> pd.DataFrame:
+    return listing.table.assign(
+        seconds=[clip.seconds if isinstance(clip, Heard) else np.nan for clip in heard],
+        digest=[clip.digest if isinstance(clip, Heard) else "" for clip in heard],
+    )
+
+
+def _labelled(table: pd.DataFrame) -> pd.DataFrame:
+    """Give the clips that can be read and have an intent."""
+    return table[(table["digest"] != "") & (table["intent"] != "")]
+
+
+def _check(listing: Listing, heard: Sequence[Heard | AudioError], recipe: Recipe) -> None:
     """Raise `DataError` for clips that teach nothing about each other's intents."""
-    problems = list(lone_intent(labelled)) if len(labelled) else ["it has no clip with an intent"]
+    labelled = _labelled(_with_digests(listing, heard))
+    problems = list(lone_intent(labelled)) if len(labelled) else [NOTHING]
     if not problems and representatives(labelled)["intent"].value_counts().max() < 2:
         problems.append("no intent has two different clips; record more")
     if problems:
         unread = [
-            f"{name}: {finding.reason}"
-            for name, findings in zip(listing.table["file_name"], found, strict=True)
-            for finding in findings
-            if finding.kind == "unreadable"
+            f"{name}: {clip.reason}"
+            for name, clip in zip(listing.table["file_name"], heard, strict=True)
+            if isinstance(clip, AudioError)
         ]
         raise DataError(recipe.data, [*problems, *listing.problems, *unread])
 
@@ -120,8 +153,8 @@ def _name_copies(labelled: pd.DataFrame, found: list[list[Finding]]) -> None:
             found[row].append(Finding(kind, f"the same recording as {named}"))
 
 
-def _judge(labelled: pd.DataFrame, clips: "Dataset", recipe: Recipe) -> pd.DataFrame:
-    """Judge every label; of copies one is listened to, for all.
+def _judge(labelled: pd.DataFrame, pooled: np.ndarray, seed: int) -> pd.DataFrame:
+    """Judge every label by the pooled outputs of all clips; of copies one stands for all.
 
     Gives `suggested`, `probability`, `suggested_probability`, `is_wrong`, `is_outlier`, and `near`,
     the name of a clip that is nearly the same.
@@ -130,8 +163,7 @@ def _judge(labelled: pd.DataFrame, clips: "Dataset", recipe: Recipe) -> pd.DataF
     ids = labelled["intent"].map({intent: i for i, intent in enumerate(intents)})
     different = representatives(labelled)
     own = ids[different.index].to_numpy()
-    pooled = _pooled(different, clips, intents, recipe)
-    judgement = label_checks.judge(pooled, own, len(intents), recipe.numbers.seed)
+    judgement = label_checks.judge(pooled[different.index], own, len(intents), seed)
     positions = pd.Series(np.arange(len(different)), different["digest"])
     rows = positions[labelled["digest"]].to_numpy()
     probabilities = judgement.probabilities[rows]  # (n_labelled, n_intents)
@@ -152,19 +184,6 @@ def _judge(labelled: pd.DataFrame, clips: "Dataset", recipe: Recipe) -> pd.DataF
     judged.loc[(best == ids) | ~is_known, ["suggested", "suggested_probability"]] = ["", np.nan]
     judged.loc[~is_known, "probability"] = np.nan
     return judged
-
-
-def _pooled(
-    different: pd.DataFrame, clips: "Dataset", intents: list[str], recipe: Recipe
-) -> np.ndarray:
-    """Run the frozen encoder over clips: (n_clips, size)."""
-    rows = clips.select(different.index)
-    rows = rows.add_column("seconds", different["seconds"].tolist())
-    rows = rows.add_column("label", [0] * len(rows))  # a batch has one; it is not looked at
-    numbers = recipe.numbers
-    classifier = model.build_model(recipe.encoder, intents, seed=numbers.seed)
-    collator = Collator(classifier.extractor, classifier.model.config, numbers, training=False)
-    return frozen_head.pooled_outputs(classifier.model, rows, collator)
 
 
 def _name_judged(judged: pd.DataFrame, found: list[list[Finding]]) -> None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
-from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
@@ -104,9 +103,9 @@ def find_neighbours(pooled: np.ndarray) -> Neighbours:
 
     features = StandardScaler().fit_transform(pooled)
     k = min(N_NEIGHBOURS, len(features) - 1)
-    search = NearestNeighbors(n_neighbors=k, metric="cosine").fit(features)
-    distances, rows = search.kneighbors()
-    scores = OutOfDistribution({"knn": search, "k": k}).fit_score(features=features, verbose=False)
+    detector = OutOfDistribution({"k": k})
+    scores = detector.fit_score(features=features, verbose=False)
+    distances, rows = detector.params["knn"].kneighbors()
     return Neighbours(rows, distances, scores)
 
 
