@@ -31,7 +31,7 @@ def change(intents: pd.Series, seed: int) -> pd.Series:
     rng = np.random.default_rng(seed)
     rows = rng.permutation(len(intents))[: round(CHANGED * len(intents))]
     names = sorted(intents.unique())
-    ids = intents.map({name: i for i, name in enumerate(names)}).to_numpy()
+    ids = intents.map({name: i for i, name in enumerate(names)}).to_numpy(copy=True)
     ids[rows] = (ids[rows] + rng.integers(1, len(names), len(rows))) % len(names)
     return pd.Series(np.array(names, dtype=object)[ids], intents.index)
 
