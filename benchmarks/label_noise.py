@@ -4,7 +4,8 @@
 
 A changed label is another intent, each as likely. Counted are those among the first 8 % of the
 audit's ranking, the one that its page and audit.csv show. The third set is the bundled training
-split. Clips are decoded and encoded once; each seed changes other labels, and draws other folds.
+split, in which several voices say each wording; the fourth is one clip of each wording. Clips are
+decoded and encoded once; each seed changes other labels, and draws other folds.
 """
 
 import argparse
@@ -49,19 +50,16 @@ def score(ranked: pd.DataFrame, is_changed: pd.Series) -> dict[str, Any]:
     }
 
 
-def part(listing: Listing, split: str | None) -> Listing:
-    """Give the clips of one split, or all."""
-    if split is None:
-        return listing
-    rows = listing.table.index[listing.table["split"] == split]
+def part(listing: Listing, is_kept: pd.Series) -> Listing:
+    """Give some of the clips."""
+    rows = listing.table.index[is_kept]
     table = listing.table.loc[rows].reset_index(drop=True)
     return Listing(table, listing.clips.select(rows), listing.problems)
 
 
-def measure(recipe: Recipe, split: str | None) -> dict[str, Any]:
+def measure(recipe: Recipe, listing: Listing) -> dict[str, Any]:
     """Audit one set with changed labels, once a seed."""
     began = time.perf_counter()
-    listing = part(data.list_clips(recipe, "part"), split)
     heard = clip_checks.hear_all(listing.clips["audio"])
     pooled = findings.encode(listing.clips, heard, recipe)
     listened = time.perf_counter() - began
@@ -74,18 +72,21 @@ def measure(recipe: Recipe, split: str | None) -> dict[str, Any]:
         seconds = listened + time.perf_counter() - began  # what this audit would take alone
         is_changed = intents != listing.table["intent"]
         runs.append({"seed": seed, **score(found.table, is_changed), "seconds": round(seconds)})
-        print(recipe.data, runs[-1], flush=True)
+        print(recipe.data, len(heard), runs[-1], flush=True)
     return {"n": len(listing.table), "runs": runs}
 
 
 def run(args: argparse.Namespace) -> None:
     """Measure, and write the result."""
     hub_models.quiet_transformers()
-    sets = {
-        "digits": measure(resolve(data=args.digits), None),
-        "commands": measure(resolve(data=args.commands), None),
-        "bundled": measure(resolve(), "train"),
-    }
+    sets = {}
+    for name in ("digits", "commands"):
+        recipe = resolve(data=getattr(args, name))
+        sets[name] = measure(recipe, data.list_clips(recipe, "part"))
+    listing = data.list_clips(resolve(), "part")
+    train = part(listing, listing.table["split"] == "train")
+    sets["bundled"] = measure(resolve(), train)
+    sets["wordings"] = measure(resolve(), part(train, ~train.table["text"].duplicated()))
     args.output.parent.mkdir(parents=True, exist_ok=True)
     result = {"share_changed": CHANGED, "share_looked_at": LOOKED_AT, "sets": sets}
     run_folder.write_json(args.output, result)

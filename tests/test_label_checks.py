@@ -39,6 +39,15 @@ def test_sound_labels_are_left_alone():
     assert not label_checks.likely_wrong(probabilities, labels).any()
 
 
+def test_a_label_is_called_wrong_for_an_intent_that_outweighs_all_others(monkeypatch):
+    import cleanlab.filter
+
+    monkeypatch.setattr(cleanlab.filter, "find_label_issues", lambda labels, *_, **__: labels == 0)
+    probabilities = np.array([[0.1, 0.5, 0.4], [0.1, 0.51, 0.39], [0.6, 0.2, 0.2], [0.1, 0.8, 0.1]])
+    labels = np.array([0, 0, 0, 1])
+    assert label_checks.likely_wrong(probabilities, labels).tolist() == [False, True, False, False]
+
+
 def test_no_clip_is_answered_by_what_learned_from_it():
     """Outputs without any meaning: a head that had learned the clips would know their labels."""
     rng = np.random.default_rng(0)

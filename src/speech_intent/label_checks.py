@@ -18,6 +18,7 @@ from .head_folds import MOST_FOLDS, Folds
 
 N_NEIGHBOURS = 5
 NEAR = 0.13  # of the median distance to the nearest clip, as in cleanlab's Datalab
+SURE = 0.5  # probability of another intent, above which a label may be called wrong
 FAR_FENCE = 3.0  # interquartile ranges above the third quartile: Tukey's "far out"
 
 
@@ -118,12 +119,14 @@ def votes(near: Neighbours, labels: np.ndarray, n_labels: int) -> np.ndarray:
 def likely_wrong(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Mark the labels that confident learning takes for wrong (Northcutt et al. 2021): bool.
 
-    As many as it estimates, those of the lowest probability, and none that is the likeliest.
+    As many as it estimates, those of the lowest probability, and of these where another intent is
+    likelier than all others together: elsewhere it estimates far too many.
     """
     from cleanlab.filter import find_label_issues
 
     found = find_label_issues(labels, probabilities, filter_by="low_self_confidence", n_jobs=1)
-    return found & (probabilities.argmax(axis=1) != labels)
+    is_sure = probabilities.max(axis=1) > SURE
+    return found & is_sure & (probabilities.argmax(axis=1) != labels)
 
 
 def far_out(values: np.ndarray) -> np.ndarray:
