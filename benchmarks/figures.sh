@@ -93,5 +93,7 @@ python benchmarks/add_intent.py --freeze encoder --output-dir $runs/add-intent-f
 cp $runs/add-intent-frozen/results.json $results/add-intent-frozen.json
 python benchmarks/add_intent.py --output-dir $runs/add-intent
 cp $runs/add-intent/results.json $results/add-intent.json
+python benchmarks/label_noise.py --digits "$1" --commands "$2" --output $results/label-noise.json
+python benchmarks/label_noise_table.py
 python benchmarks/sentence_tables.py
 python benchmarks/tables.py

@@ -3,6 +3,7 @@
 import json
 
 import blocks
+import label_noise_table
 import load_test
 import pytest
 import sentence_tables
@@ -17,6 +18,7 @@ STORED = [
     *speed.blocks(),
     (*load_test.BLOCK, load_test.tables()),
     sentence_tables.block(),
+    label_noise_table.block(),
 ]
 
 

@@ -80,7 +80,7 @@ def read_recordings(recipe: Recipe = PLAIN, role: Role = "alone") -> Recordings:
 
     Those that the recipe adds to the data stand behind them (`additions`).
     """
-    listing = _with_added(recipe) if recipe.add else _listing(recipe, role)
+    listing = _with_added(recipe) if recipe.add else list_clips(recipe, role)
     decoded = _decode(listing.table["file_name"], listing.clips["audio"])
     problems = [*listing.problems, *decoded.problems]
     if problems:
@@ -107,14 +107,17 @@ def _known_digests(table: pd.DataFrame, measured: list[str]) -> list[str]:
 def _with_added(recipe: Recipe) -> Listing:
     """Read the tables of the data and of what is added to them."""
     additions.check_names(recipe)
-    own = _listing(recipe, "part")
+    own = list_clips(recipe, "part")
     recipes = {name: additions.recipe_of(name, recipe) for name in recipe.add}
-    others = {name: _listing(added, "added") for name, added in recipes.items()}
+    others = {name: list_clips(added, "added") for name, added in recipes.items()}
     return additions.joined(own, others, recipe)
 
 
-def _listing(recipe: Recipe, role: Role) -> Listing:
-    """Read a table by the reader that the data need."""
+def list_clips(recipe: Recipe, role: Role) -> Listing:
+    """Read a table by the reader that the data need; no clip is opened.
+
+    Raises `DataError` where there is no table; what is wrong with a row stands in the listing.
+    """
     if is_hub_id(recipe.data):
         folder = hub_datasets.as_folder(recipe.data)
         if folder is None:

@@ -67,12 +67,13 @@ def read_folder(folder: Path, recipe: Recipe = PLAIN, role: Role = "alone") -> L
     if not problems:
         _warn_of_unlisted(folder, layout.clips, table["file_name"])
     sound = [clip.problem is None for clip in found]
+    places = tuple(table.index[sound])
     table = table[sound].reset_index(drop=True).astype(str)
     # As Audio(decode=False) stores it: datasets' Audio imports torchcodec even for a plain path.
     features = Features({"audio": {"bytes": Value("binary"), "path": Value("string")}})
     audio = [{"bytes": None, "path": str(folder / name)} for name in table["file_name"]]
     clips = Dataset.from_dict({"audio": audio}, features=features)
-    return Listing(table, clips, tuple(problems))
+    return Listing(table, clips, tuple(problems), places)
 
 
 def read_table(folder: Path, recipe: Recipe = PLAIN) -> pd.DataFrame:

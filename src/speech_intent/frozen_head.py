@@ -119,12 +119,13 @@ def fit_head(pooled: np.ndarray, table: "Dataset", numbers: Hyperparameters) -> 
     log = _log_losses(pooled, labels, folds, numbers.class_weights)
     ranked = log.sort_values("log_loss", kind="stable")
     best = float(ranked["inverse_regularisation"].iloc[0])
-    fitted = _estimator(best, numbers.class_weights).fit(pooled, labels)
+    fitted = estimator(best, numbers.class_weights).fit(pooled, labels)
     weight, bias = _folded(fitted)
     return Head(weight, bias, best, log)
 
 
-def _estimator(inverse_regularisation: float, class_weights: bool) -> Pipeline:
+def estimator(inverse_regularisation: float, class_weights: bool = False) -> Pipeline:
+    """Make the logistic regression of standardised pooled outputs (n_clips, size), not fitted."""
     regression = LogisticRegression(
         C=inverse_regularisation,
         class_weight="balanced" if class_weights else None,
@@ -140,7 +141,7 @@ def _log_losses(
     if not folds:
         return pd.DataFrame({"inverse_regularisation": [UNTRIED], "log_loss": [np.nan]})
     search = GridSearchCV(
-        _estimator(UNTRIED, class_weights),
+        estimator(UNTRIED, class_weights),
         {"logisticregression__C": GRID},
         scoring="neg_log_loss",
         cv=folds,

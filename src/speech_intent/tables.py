@@ -43,6 +43,7 @@ class Listing:
     table: pd.DataFrame  # a row a clip: file_name, intent, speaker, split ("": unknown), others
     clips: "Dataset"  # the same clips: the column `audio` ({"bytes", "path"}, not decoded)
     problems: tuple[str, ...]  # of clips and rows; such a clip may be missing from both
+    places: tuple[str, ...] = ()  # of the rows in a folder's tables: "metadata.csv: line 4"
 
 
 @dataclass(frozen=True)
