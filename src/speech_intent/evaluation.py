@@ -1,7 +1,5 @@
 """Score a trained model on labelled recordings, and write down everything about it."""
 
-from collections.abc import Mapping
-from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +7,21 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from . import audio, calibration, data, held_out, hub_models, metrics, plots, remarks, report
+from . import (
+    audio,
+    calibration,
+    data,
+    held_out,
+    hub_models,
+    metrics,
+    negatives,
+    plots,
+    remarks,
+    report,
+    unknown_test,
+)
 from .conditions import Change, conditions
-from .errors import ModelError, OutputError, UserError
-from .intervals import mcnemar
+from .errors import ModelError, OutputError
 from .plots import Example
 from .predict import IntentClassifier
 from .recipes import Recipe
@@ -22,6 +31,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 PREDICTIONS = "predictions.csv"
+UNKNOWN = "unknown.csv"
 NAMES = ("file_name", "intent", "predicted", "speaker")  # text, whatever they look like
 N_VOICES = 30  # clips in memory, of which babble is made
 
@@ -53,9 +63,12 @@ def score_model(
         **data.facts(splits.tables),
         **remarks.of_model(hub_models.model_folder(model)),
     }
-    scored = splits.tables["test" if split == held_out.ALL else split]
+    name = "test" if split == held_out.ALL else split
+    others = negatives.collect(recipe, splits.tables, splits.unknown)[name]
     with held(output_dir):
-        return evaluate_model(classifier, scored, output_dir, record, robustness)
+        return evaluate_model(
+            classifier, splits.tables[name], output_dir, record, robustness, others
+        )
 
 
 def evaluate_model(
@@ -64,11 +77,14 @@ def evaluate_model(
     output_dir: Path,
     record: dict[str, Any],
     robustness: bool = False,
+    others: "Dataset | None" = None,
 ) -> dict[str, Any]:
     """Score a classifier on one split of `data.load_data` and write the results.
 
     The model is not changed. `output_dir` gets what `write_results` writes and, with `robustness`,
-    `robustness.csv`: accuracy under each of `conditions`. Returns the contents of metrics.json.
+    `robustness.csv`: accuracy under each of `conditions`. A model that tells what it was never
+    taught answers `others` too, clips of no intent (`negatives.collect`): `unknown.csv`. Returns
+    the contents of metrics.json.
     Raises `ModelError` for intents that the model does not know.
     """
     check_intents(classifier, table)
@@ -79,7 +95,15 @@ def evaluate_model(
     if robustness:
         by_condition = accuracy_by_condition(classifier, table)
         by_condition.to_csv(output_dir / "robustness.csv")
-    record = remarks.with_scored(record, table) | {"threshold": classifier.threshold}
+    record = remarks.with_scored(record, table)
+    record["threshold"] = classifier.threshold
+    record["says_unknown"] = classifier.says_unknown
+    record["unknown_test"] = []
+    if classifier.says_unknown and others is not None and len(others):
+        answers = unknown_test.answer_unknown(classifier, others)
+        answers.to_csv(output_dir / UNKNOWN, index=False)
+        by_kind = unknown_test.figures(answers, predictions).reset_index()
+        record["unknown_test"] = by_kind.to_dict("records")
     return write_results(predictions, classifier.labels, output_dir, record, by_condition)
 
 
@@ -100,8 +124,8 @@ def predict_table(
     """Predict every clip of a table, in its order.
 
     `change` alters the first window of each (see `conditions`). Gives `file_name`, `intent`
-    (truth), `predicted` (the best intent, accepted or not), `score`, `accepted`, `speaker`,
-    `seconds` and `p_INTENT`, the probability of every intent.
+    (truth), `predicted` (the best intent, accepted or not), `score`, `accepted`, `knownness`,
+    `speaker`, `seconds` and `p_INTENT`, the probability of every intent.
     """
     names = table.features["label"].names
     sampling_rate = classifier.extractor.sampling_rate
@@ -122,6 +146,7 @@ def predict_table(
                 "predicted": prediction.label,
                 "score": prediction.score,
                 "accepted": prediction.accepted,
+                "knownness": prediction.knownness,
                 "speaker": row["speaker"],
                 "seconds": round(prediction.seconds, 3),
                 **{f"p_{label}": score for label, score in sorted(prediction.scores)},
@@ -161,7 +186,7 @@ def write_results(
         "calibration_error": calibration.calibration_error(bins),
         "calibration_error_interval": calibration.calibration_error_interval(scores, is_correct),
     }
-    if record["threshold"] is not None:
+    if record["says_unknown"]:
         is_accepted = predictions["accepted"].to_numpy()
         result.update(calibration.coverage(is_correct, is_accepted))
     result.update(record)
@@ -190,33 +215,6 @@ def read_predictions(folder: Path) -> pd.DataFrame:
     """Read the answers that `write_results` left in a folder; an intent called 01 stays so."""
     kinds = dict.fromkeys(NAMES, str)
     return pd.read_csv(folder / PREDICTIONS, dtype=kinds, keep_default_na=False)
-
-
-def compare_models(folders: Mapping[str, Path]) -> pd.DataFrame:
-    """Compare models, by name, on the same clips, from the folders of their results.
-
-    Gives a row a model, best first: `correct`, `n`, `accuracy`, its interval (`low`, `high`), and
-    of the exact McNemar test against the best `only_best`, `only_this` (clips that one of the two
-    alone answered correctly) and `p`. Raises `UserError` if the clips differ.
-    """
-    answers = {name: read_predictions(folder) for name, folder in folders.items()}
-    _check_same_clips(answers)
-    together = pd.concat(answers, names=["model"]).reset_index("model")
-    counts = metrics.accuracy_by(together, ["model"])
-    counts = counts.sort_values("accuracy", ascending=False, kind="stable")
-    is_correct = {name: table["intent"] == table["predicted"] for name, table in answers.items()}
-    best, *others = counts.index
-    rows = [astuple(mcnemar(is_correct[best], is_correct[name])) for name in others]
-    return counts.join(pd.DataFrame(rows, others, ["only_best", "only_this", "p"]))
-
-
-def _check_same_clips(answers: Mapping[str, pd.DataFrame]) -> None:
-    first, *others = answers
-    clips = list(answers[first]["file_name"])
-    for name in others:
-        if list(answers[name]["file_name"]) != clips:
-            problem = f"was not scored on the same clips as {first}"
-            raise UserError(name, problem, "give the data a split column")
 
 
 def examples(classifier: IntentClassifier, table: "Dataset", n: int = 8) -> list[Example]:

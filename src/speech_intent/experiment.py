@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from . import data, evaluation, plots, provenance, remarks, run_folder, training
+from . import data, evaluation, negatives, plots, provenance, remarks, run_folder, training
 from .data import Splits
 from .names import file_stem
 from .predict import IntentClassifier
@@ -75,7 +75,10 @@ def _score(
         **data.facts(tables),
         **({"added": list(recipe.add)} if recipe.add else {}),
     }
-    result = evaluation.evaluate_model(classifier, tables["test"], output_dir, record)
+    others = negatives.collect(recipe, tables, splits.unknown)["test"]
+    result = evaluation.evaluate_model(
+        classifier, tables["test"], output_dir, record, others=others
+    )
     shutil.copy(output_dir / "metrics.json", output_dir / "model")
     return result
 

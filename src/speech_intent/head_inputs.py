@@ -46,3 +46,17 @@ class HeadInputs:
         (got,) = inputs
         self._of_thread.inputs = got[..., -self._size :]
         return (got[..., : got.shape[-1] - self._size],)
+
+
+class WithHeadInputs(torch.nn.Module):
+    """A classifier that gives what its head got, too."""
+
+    def __init__(self, network: "PreTrainedModel"):
+        super().__init__()
+        self.network = network
+        self._head_inputs = HeadInputs(network)
+
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute logits (batch, n_labels) and what the head got (batch, size)."""
+        logits = self.network(*inputs).logits
+        return logits, self._head_inputs.last

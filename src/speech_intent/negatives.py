@@ -40,8 +40,9 @@ def collect(
 
     `tables` and `unknown` are those of `data.Splits`; without the latter the data have none. Gives
     train, validation and test with the columns `audio` ({"bytes", "path"}, not decoded), `seconds`,
-    `label` (a ClassLabel in which "unknown" stands last) and `kind`, in words. All are empty where there are no such clips, and
-    none are asked for. Raises `DataError` for a folder that cannot be used.
+    `label` (a ClassLabel in which "unknown" stands last) and `kind`, in words. All are empty where
+    there are no such clips, and none are asked for. Raises `DataError` for a folder that cannot be
+    used.
     """
     from datasets import ClassLabel, DatasetDict, Features, Value, concatenate_datasets
 

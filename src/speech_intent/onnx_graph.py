@@ -12,7 +12,7 @@ import torch
 from onnx import TensorProto, numpy_helper
 
 from . import features
-from .head_inputs import HeadInputs
+from .head_inputs import WithHeadInputs
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -45,7 +45,7 @@ def write_onnx(network: "PreTrainedModel", file: Path) -> None:
             mind_padding(network)
     with warnings.catch_warnings(action="ignore"):
         torch.onnx.export(
-            _WithPooled(network).eval(),
+            WithHeadInputs(network).eval(),
             tuple(inputs.values()),
             file,
             input_names=list(inputs),
@@ -54,20 +54,6 @@ def write_onnx(network: "PreTrainedModel", file: Path) -> None:
             opset_version=OPSET,
             dynamo=False,  # the older exporter: as exact for these models, and 30 times as fast
         )
-
-
-class _WithPooled(torch.nn.Module):
-    """A classifier that gives what its head got, too."""
-
-    def __init__(self, network: "PreTrainedModel"):
-        super().__init__()
-        self.network = network
-        self._head_inputs = HeadInputs(network)
-
-    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Compute logits (batch, n_labels) and pooled outputs (batch, size)."""
-        logits = self.network(*inputs).logits
-        return logits, self._head_inputs.last
 
 
 def _example_features(config: "PretrainedConfig") -> dict[str, torch.Tensor]:

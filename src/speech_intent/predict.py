@@ -14,7 +14,7 @@ from .model_config import ModelConfig
 from .model_files import EXPORT_AGAIN, Engine, onnx_file
 from .onnx_model import OnnxModel
 from .outputs import Outputs
-from .rejection import Reason, Rejection
+from .rejection import Reason, Rejection, Verdict
 
 if TYPE_CHECKING:
     from .torch_model import TorchModel
@@ -52,6 +52,7 @@ class Prediction:
     engine: str = "torch"  # what computed it, or "onnx"
     precision: str = "float32"  # of that, or "bfloat16", "int8+bfloat16" and the like
     reason: Reason | None = None  # why it is no answer: the clip is none of the taught requests
+    knownness: float = 0.0  # how much the clip is like those; the score, where the model says none
     warnings: tuple[audio.AudioWarning, ...] = ()  # what is odd about the clip; str() says it
 
     @property
@@ -122,6 +123,11 @@ class IntentClassifier:
         return self.model.engine
 
     @property
+    def says_unknown(self) -> bool:
+        """Whether it leaves clips without an answer."""
+        return self.rejection is not None or self.threshold is not None
+
+    @property
     def precision(self) -> str:
         """What it computes in: "float32", "bfloat16", "int8+bfloat16" and the like."""
         return self.model.precision
@@ -153,6 +159,7 @@ class IntentClassifier:
         best_first = np.argsort(-scores, kind="stable")
         ranked = tuple((self.labels[i], float(scores[i])) for i in best_first)
         label, score = ranked[0]
+        verdict = self._judge(score, logits, heard, first)
         return Prediction(
             label=label,
             score=score,
@@ -160,23 +167,24 @@ class IntentClassifier:
             seconds=seconds,
             engine=self.engine,
             precision=self.precision,
-            reason=self._reason(score, logits, heard, first),
+            reason=verdict.reason,
+            knownness=verdict.knownness,
             warnings=tuple(warnings),
         )
 
-    def _reason(
+    def _judge(
         self, score: float, logits: np.ndarray, heard: list[Outputs], first: list[np.ndarray]
-    ) -> Reason | None:
-        """Say why a clip is not answered; `first` are the waveforms of its first windows."""
+    ) -> Verdict:
+        """Decide whether a clip is answered; `first` are the waveforms of its first windows."""
         if self.threshold is not None:
-            return None if score >= self.threshold else rejection.LOW
+            return Verdict(score, None if score >= self.threshold else rejection.LOW)
         if self.rejection is None:
-            return None
+            return Verdict(score, None)
         pooled = np.concatenate([part.pooled for part in heard if part.pooled is not None])
-        reason = self.rejection.refuses(logits, pooled.mean(axis=0))
-        if reason is not None and not self._has_speech(first):
-            return rejection.NO_SPEECH
-        return reason
+        verdict = self.rejection.judge(logits, pooled.mean(axis=0))
+        if verdict.reason is not None and not self._has_speech(first):
+            return Verdict(verdict.knownness, rejection.NO_SPEECH)
+        return verdict
 
     def _has_speech(self, waveforms: list[np.ndarray]) -> bool:
         """Whether somebody speaks; only asked of what is not answered anyway."""

@@ -31,6 +31,14 @@ DOWNLOAD_AGAIN = "download, copy or train the model again"
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """Whether a clip is answered."""
+
+    knownness: float  # how much it is like what was taught; usual is 0
+    reason: Reason | None  # why it is not answered
+
+
+@dataclass(frozen=True)
 class Rejection:
     """What decides whether a clip is answered; float32 throughout.
 
@@ -73,18 +81,16 @@ class Rejection:
         """Say how much clips are like what was taught, (n,)."""
         return self.standardised(logits, pooled).sum(axis=1)
 
-    def refuses(self, logits: np.ndarray, pooled: np.ndarray) -> Reason | None:
-        """Say why a clip with logits (n_labels,) and a pooled output (size,) is not answered.
-
-        None where it is.
-        """
+    def judge(self, logits: np.ndarray, pooled: np.ndarray) -> Verdict:
+        """Decide on a clip with logits (n_labels,) and a pooled output (size,)."""
         signals = self.standardised(logits[None], pooled[None])[0]
-        if signals.sum() >= self.threshold[0]:
-            return None
+        knownness = float(signals.sum())
+        if knownness >= self.threshold[0]:
+            return Verdict(knownness, None)
         shares = np.sort(np.exp(logits - logits.max()))
         is_rivalled = len(shares) > 1 and shares[-2] / shares.sum() >= RIVAL
         is_far = signals[2] < self.threshold[0] / N_SIGNALS
-        return BETWEEN if is_rivalled and not is_far else FAR
+        return Verdict(knownness, BETWEEN if is_rivalled and not is_far else FAR)
 
 
 def _log_sum(values: np.ndarray) -> np.ndarray:

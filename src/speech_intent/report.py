@@ -47,6 +47,7 @@ def write_report(
         "remarks": _text(" ".join(remarks.remarks(result))),
         "bootstrap": _text(result["bootstrap"]),
         "calibration": _text(_calibration(result)),
+        "unknown": _unknown(result),
         "per_class": _table(metrics.class_table(result["per_class"])),
         "averages": _table(averages(result)),
         "confusions": _table(confusions(predictions)),
@@ -150,11 +151,18 @@ def _calibration(result: dict[str, Any]) -> str:
     """Say how far scores can be trusted, and what the threshold does."""
     points = 100 * result["calibration_error"]
     text = f"On average a score is {points:.1f} points away from the share that is right."
-    if result["threshold"] is None:
-        return f"{text} The model has no threshold: it answers everything."
+    if not result["says_unknown"]:
+        return f"{text} The model always answers."
     answered = 100 * result["coverage"]
     correct = 100 * result.get("accuracy_answered", 0)
     return (
-        f"{text} Below the score {result['threshold']:.2f} an answer is withheld: "
-        f"{answered:.0f} % of the clips are answered, {correct:.1f} % of those rightly."
+        f"{text} What is too unlike the taught requests is called unknown: "
+        f"{answered:.0f} % of these clips are answered, {correct:.1f} % of those rightly."
     )
+
+
+def _unknown(result: dict[str, Any]) -> str:
+    """Say what is answered of clips that are none of the taught requests."""
+    if not result["unknown_test"]:
+        return "<p>Not measured.</p>"
+    return _table(pd.DataFrame(result["unknown_test"]).set_index("kind"))
