@@ -1,45 +1,64 @@
-"""Does a threshold on the score tell what a model knows from what it was never taught?
+"""Does a model say "unknown" to what it was never taught?
 
-    python benchmarks/out_of_scope.py --output-dir runs/out-of-scope
+    python benchmarks/out_of_scope.py --texts SENTENCES.csv --output-dir runs/out-of-scope
 
-Three times, three of the nine bundled intents are left out of training. The threshold is fitted on
-validation clips of the other six, for a precision of 0.9; then the test clips of all nine and 90
-clips without speech are answered. Finished runs are kept. Writes OUTPUT_DIR/results.json.
+Three times, three of the nine bundled intents are left out of training. What is answered is fitted
+on validation clips of the other six, of which 0.9 are to be answered; then the test clips of all
+nine, 120 clips without speech, and others that are named are answered. Finished runs are kept.
+Writes OUTPUT_DIR/results.json.
 """
 
 import argparse
+import csv
 import json
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
+import pandas as pd
+from tqdm import tqdm
 
-from speech_intent import command_line, data, evaluation, provenance, run_folder, signals, training
-from speech_intent.audio import Source
+from speech_intent import (
+    command_line,
+    data,
+    evaluation,
+    provenance,
+    run_folder,
+    signals,
+    training,
+    unknown_test,
+)
+from speech_intent.audio import SUFFIXES, Source
 from speech_intent.data import Recordings
+from speech_intent.paths import BUNDLED
 from speech_intent.predict import IntentClassifier
 from speech_intent.recipes import Recipe, resolve
+from speech_intent.synthesis import speaking
+from speech_intent.synthesis.plan import Clip
+from speech_intent.synthesis.voices import Voice
 
 RATE = 16_000  # Hz
 SECONDS = 3
 HALF_SECOND = RATE // 2
 N_EACH = 30  # clips of noise, of chords, of knocks
-NON_SPEECH = ("noise", "chords", "knocks")
+NON_SPEECH = ("noise", "chords", "knocks", "silence")
 N_PARTS = 3
 REJECTION = "rejection.json"
-TARGET_PRECISION = 0.9
 LEVEL = 0.1
 CHORD_DECAY = 8  # a second; a knock's is quicker
 KNOCK_DECAY = 60
 
 
 def non_speech(kind: str, seed: int) -> np.ndarray:
-    """Make a clip of noise, chords or knocks: float32, (48000,), at 16 kHz."""
+    """Make a clip of noise, chords, knocks or hardly anything: float32, (48000,), at 16 kHz."""
     rng = np.random.default_rng(seed)
+    if kind == "silence":
+        loudness = 10.0 ** -(3 + seed % 4)
+        return (loudness * rng.standard_normal(SECONDS * RATE)).astype(np.float32)
     if kind == "noise":
         return steady_noise(rng, pink=seed % 2 == 1)
     clip = np.zeros(SECONDS * RATE)
@@ -70,37 +89,6 @@ def knock(rng: np.random.Generator) -> np.ndarray:
     return np.exp(-KNOCK_DECAY * seconds) * rng.standard_normal(HALF_SECOND)
 
 
-def rejection(
-    scores: np.ndarray, is_correct: np.ndarray, foreign_scores: np.ndarray, threshold: float
-) -> dict[str, float]:
-    """Score a threshold on known requests (n,) and on what should be rejected (m,).
-
-    Gives `auroc` (known against foreign, by score), `coverage` (share of known requests that are
-    answered), `accuracy_answered` and `false_accepts` (share of foreign ones that are answered).
-    """
-    is_answered = np.asarray(scores) >= threshold
-    is_known = np.r_[np.ones(len(scores)), np.zeros(len(foreign_scores))]
-    accuracy_answered = float("nan")
-    if is_answered.any():
-        accuracy_answered = float(np.asarray(is_correct, float)[is_answered].mean())
-    return {
-        "auroc": float(roc_auc_score(is_known, np.r_[scores, foreign_scores])),
-        "coverage": float(is_answered.mean()),
-        "accuracy_answered": accuracy_answered,
-        "false_accepts": float((np.asarray(foreign_scores) >= threshold).mean()),
-    }
-
-
-def coverage_curve(scores: np.ndarray, is_correct: np.ndarray) -> list[dict[str, float]]:
-    """Give the accuracy of the surest share of the answers (n,), for shares from 0.1 to 1."""
-    ranked = is_correct[np.argsort(-scores, kind="stable")]
-    points = []
-    for share in np.arange(1, 11) / 10:
-        n = max(1, round(share * len(ranked)))
-        points.append({"coverage": float(share), "accuracy": float(ranked[:n].mean())})
-    return points
-
-
 def parts(intents: Sequence[str], seed: int) -> list[list[str]]:
     """Draw what is left out each time: the intents in three parts, each sorted."""
     order = np.random.default_rng(seed).permutation(intents).tolist()
@@ -108,8 +96,30 @@ def parts(intents: Sequence[str], seed: int) -> list[list[str]]:
     return [sorted(order[size * i : size * (i + 1)]) for i in range(N_PARTS)]
 
 
-def foreign_sources(recordings: Recordings, left_out: Sequence[str]) -> dict[str, list[Source]]:
-    """Collect what should be rejected: test clips of intents left out, and what is no speech."""
+def speak(texts: Path, folder: Path, n: int, seed: int) -> list[Path]:
+    """Let the voices of the bundled test split say sentences of a CSV file, column `text`."""
+    with (BUNDLED / "voices.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["engine"] == "espeak-ng"]
+    voices = [Voice("espeak-ng", row["voice"], 1.0) for row in rows if row["split"] == "test"]
+    (folder / "clips").mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    drawn = rng.permutation(sorted(pd.read_csv(texts)["text"].unique()))[:n]
+    clips = []
+    for number, text in enumerate(tqdm(drawn, "Speaking", unit="clip", disable=None)):
+        voice = voices[rng.integers(len(voices))]
+        clip = Clip(number, "unknown", str(text), number + 2, "test", (voice,))
+        if speaking.make(clip, seed, folder) is not None:
+            clips.append(folder / clip.file_name)
+    return clips
+
+
+def foreign_sources(
+    recordings: Recordings, left_out: Sequence[str], others: dict[str, list[Path]]
+) -> dict[str, list[Source]]:
+    """Collect what should be rejected: test clips of intents left out, and what is no speech.
+
+    With them come files by kind, `others`.
+    """
     table = recordings.table
     is_foreign = (table["intent"].isin(left_out) & (table["split"] == "test")).to_numpy()
     rows = np.flatnonzero(is_foreign).tolist()
@@ -118,60 +128,90 @@ def foreign_sources(recordings: Recordings, left_out: Sequence[str]) -> dict[str
     }
     for kind in NON_SPEECH:
         sources[kind] = [(non_speech(kind, seed), RATE) for seed in range(N_EACH)]
-    return sources
+    return {**sources, **{kind: list(files) for kind, files in others.items()}}
 
 
 def train_and_score(
-    recipe: Recipe, recordings: Recordings, left_out: list[str], folder: Path
+    recipe: Recipe,
+    recordings: Recordings,
+    left_out: list[str],
+    others: dict[str, list[Path]],
+    folder: Path,
 ) -> dict[str, Any]:
-    """Train without some intents, then score the threshold with and without them; once only."""
+    """Train without some intents, then answer what was taught and what was not; once only."""
     finished = folder / REJECTION
     if finished.exists():
         return json.loads(finished.read_text(encoding="utf-8"))
     resume = folder.exists()
     with run_folder.held(folder):
-        return _train_and_score(recipe, recordings, left_out, folder, resume)
+        result = _train_and_score(recipe, recordings, left_out, others, folder, resume)
+        run_folder.write_json(finished, result)
+        shutil.rmtree(folder / "model")
+    return result
 
 
 def _train_and_score(
-    recipe: Recipe, recordings: Recordings, left_out: list[str], folder: Path, resume: bool
+    recipe: Recipe,
+    recordings: Recordings,
+    left_out: list[str],
+    others: dict[str, list[Path]],
+    folder: Path,
+    resume: bool,
 ) -> dict[str, Any]:
     is_known = ~recordings.table["intent"].isin(left_out).to_numpy()
     known_clips = recordings.clips.select(np.flatnonzero(is_known))
     known_table = recordings.table[is_known].reset_index(drop=True)
     tables = data.to_datasets(known_table, known_clips)
-    training.fine_tune(recipe, tables, folder, resume)
+    record: dict[str, Any] = {}
+    if not (folder / "model").exists():
+        record = training.fine_tune(recipe, tables, folder, resume)
     classifier = IntentClassifier.from_pretrained(folder / "model")
-    predictions = evaluation.predict_table(classifier, tables["test"])
-    scores = predictions["score"].to_numpy()
-    is_correct = (predictions["intent"] == predictions["predicted"]).to_numpy()
-    result: dict[str, Any] = {
+    known = evaluation.predict_table(classifier, tables["test"])
+    is_correct = (known["intent"] == known["predicted"]).to_numpy()
+    answered = known["accepted"].to_numpy()
+    kinds = {}
+    sources = foreign_sources(recordings, left_out, others)
+    for kind, clips in sources.items():
+        kinds[kind] = answer(classifier, clips, known["knownness"].to_numpy())
+    return {
         "left_out": left_out,
-        "threshold": classifier.threshold,
-        "n": len(scores),
+        "n": len(known),
+        "answered": int(answered.sum()),
+        "coverage": float(answered.mean()),
+        "accuracy": float(is_correct.mean()),
+        "accuracy_answered": float(is_correct[answered].mean()),
+        "train_seconds": record.get("train_seconds"),
+        "kinds": kinds,
     }
-    for name, sources in foreign_sources(recordings, left_out).items():
-        foreign = np.array([classifier.predict(source).score for source in sources])
-        worth = rejection(scores, is_correct, foreign, classifier.threshold)
-        result[name] = {
-            "n": len(foreign),
-            "auroc": worth["auroc"],
-            "false_accepts": worth["false_accepts"],
-        }
-        result["coverage"] = worth["coverage"]
-        result["accuracy_answered"] = worth["accuracy_answered"]
-    result["accuracy"] = float(is_correct.mean())
-    result["curve"] = coverage_curve(scores, is_correct)
-    run_folder.write_json(folder / REJECTION, result)
-    shutil.rmtree(folder / "model")
-    return result
 
 
-def made_of(recipe: Recipe, recordings: Recordings) -> dict[str, Any]:
+def answer(
+    classifier: IntentClassifier, clips: Sequence[Source], known: np.ndarray
+) -> dict[str, Any]:
+    """Answer clips of one kind; count the answers, and compare them with taught ones (n,)."""
+    predictions = [classifier.predict(clip) for clip in clips]
+    reasons = Counter(prediction.reason for prediction in predictions if prediction.reason)
+    knownness = np.array([prediction.knownness for prediction in predictions])
+    return {
+        "n": len(predictions),
+        "accepted": sum(prediction.accepted for prediction in predictions),
+        "auroc": unknown_test.auroc(known, knownness),
+        "reasons": dict(reasons),
+    }
+
+
+def folder_of(text: str) -> tuple[str, Path]:
+    """Read KIND=FOLDER."""
+    kind, _, folder = text.partition("=")
+    return kind, Path(folder)
+
+
+def made_of(recipe: Recipe, recordings: Recordings, others: dict[str, list[Path]]) -> dict:
     """Name everything that decides the results in a folder."""
     tables = data.to_datasets(recordings.table, recordings.clips)
     data_hash = data.facts(tables)["data_hash"]
-    return {**provenance.ingredients(recipe), "list of clips": data_hash}
+    counts = {kind: len(files) for kind, files in others.items()}
+    return {**provenance.ingredients(recipe), "list of clips": data_hash, "others": counts}
 
 
 def run(args: argparse.Namespace) -> None:
@@ -179,26 +219,36 @@ def run(args: argparse.Namespace) -> None:
 
     Raises `OutputError` if the folder holds results of something else.
     """
-    recipe = resolve(
-        "bundled", encoder=args.encoder, seed=args.seed, target_precision=TARGET_PRECISION
-    )
+    recipe = resolve("bundled", encoder=args.encoder, seed=args.seed, accept=args.accept)
     recordings = data.read_recordings(recipe)
-    begun = any(args.output_dir.glob("*"))
-    provenance.claim(args.output_dir, made_of(recipe, recordings), begun=begun)
+    args.output_dir.mkdir(parents=True, exist_ok=True)
+    others = {}
+    for kind, folder in args.others:
+        files = sorted(path for path in folder.rglob("*") if path.suffix in SUFFIXES)
+        rng = np.random.default_rng(args.seed)
+        others[kind] = [files[i] for i in rng.permutation(len(files))[: args.most]]
+    if args.texts is not None:
+        spoken = args.output_dir.with_name(f"{args.output_dir.name}-spoken")
+        others["other sentences, new voices"] = speak(args.texts, spoken, args.most, args.seed)
+    begun = any(args.output_dir.glob("third-*"))
+    provenance.claim(args.output_dir, made_of(recipe, recordings, others), begun=begun)
     intents = sorted(recordings.table["intent"].unique())
     runs = []
     for i, left_out in enumerate(parts(intents, args.seed)):
-        result = train_and_score(recipe, recordings, left_out, args.output_dir / f"third-{i}")
+        if args.only is not None and i != args.only:
+            continue
+        folder = args.output_dir / f"third-{i}"
+        result = train_and_score(recipe, recordings, left_out, others, folder)
         runs.append(result)
-        shown = {key: value for key, value in result.items() if key != "curve"}
-        print(json.dumps(shown), flush=True)
+        print(json.dumps(result), flush=True)
     record = {
         "encoder": recipe.encoder,
         "seed": args.seed,
-        "target_precision": TARGET_PRECISION,
+        "accept": args.accept,
         "runs": runs,
     }
-    run_folder.write_json(args.output_dir / "results.json", record)
+    if args.only is None:
+        run_folder.write_json(args.output_dir / "results.json", record)
 
 
 def main() -> int:
@@ -209,6 +259,11 @@ def main() -> int:
     add = parser.add_argument
     add("--encoder", default="moonshine", help="(default: %(default)s)")
     add("--seed", type=int, default=0, help="(default: %(default)s)")
+    add("--accept", type=float, default=0.9, help="of taught requests (default: %(default)s)")
+    add("--texts", type=Path, help="CSV of other sentences, column text, to be spoken")
+    add("--others", type=folder_of, nargs="*", default=[], metavar="KIND=FOLDER")
+    add("--most", type=int, default=400, help="clips of each (default: %(default)s)")
+    add("--only", type=int, choices=range(N_PARTS), help="one third, to run several at once")
     add("--output-dir", type=Path, required=True)
     args = parser.parse_args()
     return command_line.exit_status(lambda: run(args))
