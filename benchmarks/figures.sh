@@ -2,9 +2,10 @@
 # Take every figure of README.md, docs/evaluation.md and docs/sentences.md again, into benchmarks/results/: several hours on two cores.
 # Finished runs are kept.
 #
-#   sh benchmarks/figures.sh free-spoken-digit-dataset wake-word-benchmark
+#   sh benchmarks/figures.sh free-spoken-digit-dataset wake-word-benchmark SENTENCES.csv WORDS
 #
-# Both folders have a metadata.csv from dataset/make_metadata.py.
+# The first two folders have a metadata.csv from dataset/make_metadata.py. SENTENCES.csv has a column
+# text, with sentences about other things; WORDS is any folder of people's other words.
 set -e
 cd "$(dirname "$0")/.."
 results=benchmarks/results
@@ -79,8 +80,10 @@ cp $runs/bundled-small/metrics.json $results/bundled-small.json
 python benchmarks/bundled_svm.py --output $results/bundled-svm.json
 once scooter speech_intent.evaluate --model models/moonshine-tiny-scooter --robustness
 cp $runs/scooter/robustness.csv $results/robustness.csv
-python benchmarks/out_of_scope.py --output-dir $runs/out-of-scope
+python benchmarks/out_of_scope.py --texts "$3" --output-dir $runs/out-of-scope
 cp $runs/out-of-scope/results.json $results/out-of-scope.json
+python benchmarks/unknown_people.py "$2" --others digits="$1" words="$4" --output $results/unknown-people.json
+python benchmarks/unknown_table.py
 python benchmarks/interval_coverage.py --output $results/coverage.json
 python benchmarks/encoder_cost.py --output $results/cost.json
 said digits "$1"

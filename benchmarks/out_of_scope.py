@@ -230,7 +230,7 @@ def run(args: argparse.Namespace) -> None:
     if args.texts is not None:
         spoken = args.output_dir.with_name(f"{args.output_dir.name}-spoken")
         others["other sentences, new voices"] = speak(args.texts, spoken, args.most, args.seed)
-    begun = any(args.output_dir.glob("third-*"))
+    begun = any(args.output_dir.glob("*"))
     provenance.claim(args.output_dir, made_of(recipe, recordings, others), begun=begun)
     intents = sorted(recordings.table["intent"].unique())
     runs = []

@@ -8,12 +8,10 @@ not measured.
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import transcribe_table
 from blocks import UNMEASURED, table, write_block
@@ -33,7 +31,6 @@ RANDOM = "random weights"
 SVM = "MFCC + SVM"
 BESIDE = (RANDOM, SVM)  # in the first table
 FEW = 12  # training clips an intent
-REJECTED = ("intents left out", "noise", "chords", "knocks")
 COVERED = ("accuracy", "f1_macro", "f1_weighted", "precision_macro")
 MANY = 200  # clips of a simulated test from which on coverage is reported
 
@@ -224,8 +221,6 @@ def evaluation() -> str:
         "",
         *robustness(),
         "",
-        *rejection(load("out-of-scope").get("runs", [])),
-        "",
         *coverage(load("coverage")),
     ]
     return "\n".join(parts) + "\n"
@@ -271,50 +266,6 @@ def robustness() -> list[str]:
         "`python -m speech_intent.evaluate --model models/moonshine-tiny-scooter --robustness "
         "--output-dir runs/hard`",
     ]
-
-
-def rejection(runs: Sequence[Result]) -> list[str]:
-    """Write the lines about benchmarks/out_of_scope.py."""
-    if not runs:
-        return [f"Unknown requests: {UNMEASURED}."]
-    n_clips = sum(run["n"] for run in runs)
-    answered = percent([run["coverage"] for run in runs])
-    right = percent([run["accuracy"] for run in runs])
-    right_answered = percent([run["accuracy_answered"] for run in runs])
-    rows = []
-    for kind in REJECTED:
-        n = sum(run[kind]["n"] for run in runs)
-        areas = [run[kind]["auroc"] for run in runs]
-        accepts = [run[kind]["false_accepts"] for run in runs]
-        area = f"{np.mean(areas):.3f} ({min(areas):.3f})"
-        accepted = f"{np.mean(accepts):.3f} ({max(accepts):.3f})"
-        rows.append([f"{kind} ({n})", area, accepted])
-    header = ["clips", "AUROC, mean (lowest)", "accepted by mistake, mean (most)"]
-    return [
-        "Three times, three of the nine bundled intents were left out of training. Of "
-        f"{n_clips} test clips of the",
-        f"others, {answered} get an answer with a threshold fitted on validation for precision "
-        "0.9, and",
-        f"{right_answered} of the answers are right ({right} without it). If only the",
-        f"surest half were answered, {surest(runs, 0.5)} would be right, of the surest 80 %, "
-        f"{surest(runs, 0.8)}.",
-        "Of what should be rejected:",
-        "",
-        *table(header, rows),
-        "",
-        "`python benchmarks/out_of_scope.py --output-dir runs/out-of-scope`, seed 0, 2 CPU cores.",
-    ]
-
-
-def percent(shares: Sequence[float]) -> str:
-    """Write the mean of shares in percent."""
-    return f"{100 * np.mean(shares):.0f} %"
-
-
-def surest(runs: Sequence[Result], share: float) -> str:
-    """Write the mean accuracy of this share of the answers, those with the highest scores."""
-    points = [point for run in runs for point in run["curve"]]
-    return percent([p["accuracy"] for p in points if abs(p["coverage"] - share) < 1e-9])
 
 
 def coverage(result: Result) -> list[str]:

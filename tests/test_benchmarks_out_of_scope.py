@@ -13,41 +13,6 @@ from out_of_scope import RATE
 
 from speech_intent.data import Recordings
 
-KNOWN = np.array([0.9, 0.8, 0.3])
-
-
-def test_rejection_counts_what_it_says():
-    result = out_of_scope.rejection(KNOWN, np.array([1, 0, 1]), np.array([0.2, 0.85]), 0.5)
-    assert result["coverage"] == pytest.approx(2 / 3)  # 0.9 and 0.8 of three
-    assert result["accuracy_answered"] == 0.5  # of those the first
-    assert result["false_accepts"] == 0.5  # 0.85 of two
-    assert result["auroc"] == pytest.approx(4 / 6)  # pairs in which the known one scores higher
-
-
-def test_a_score_at_the_threshold_is_answered():
-    result = out_of_scope.rejection(KNOWN, np.array([1, 1, 0]), np.array([0.8, 0.1]), 0.8)
-    assert result["coverage"] == pytest.approx(2 / 3)
-    assert result["accuracy_answered"] == 1
-    assert result["false_accepts"] == 0.5
-
-
-def test_without_an_answer_none_is_right():
-    result = out_of_scope.rejection(KNOWN, np.array([1, 0, 1]), np.array([0.2]), 0.95)
-    assert result["coverage"] == 0 and result["false_accepts"] == 0
-    assert math.isnan(result["accuracy_answered"])
-
-
-def test_the_coverage_curve_takes_the_surest_answers_first():
-    scores = np.array([0.1, 0.9, 0.5, 0.7])
-    is_correct = np.array([False, True, False, True])
-    curve = out_of_scope.coverage_curve(scores, is_correct)
-    accuracy = {round(point["coverage"], 1): point["accuracy"] for point in curve}
-    assert list(accuracy) == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
-    assert accuracy[0.1] == 1  # at least one answer
-    assert accuracy[0.5] == 1  # 0.9 and 0.7
-    assert accuracy[0.8] == pytest.approx(2 / 3)
-    assert accuracy[1.0] == 0.5
-
 
 def test_each_intent_is_left_out_once():
     parts = out_of_scope.parts(list("abcdefghi"), seed=0)
@@ -64,6 +29,7 @@ def test_what_is_no_speech_lasts_three_seconds_and_depends_on_its_seed(kind):
     assert all(clip.shape == (3 * RATE,) and clip.dtype == np.float32 for clip in clips)
     assert np.array_equal(clips[0], clips[1]) and not np.array_equal(clips[0], clips[2])
     assert 0.001 < np.abs(clips[0]).max() < 1
+    assert np.abs(out_of_scope.non_speech("silence", 3)).max() < 1e-4
 
 
 @pytest.mark.parametrize(("seed", "ratio_db"), [(0, 0), (1, 10)])
@@ -97,21 +63,21 @@ def recordings() -> Recordings:
 
 
 def test_only_test_clips_of_what_was_left_out_are_foreign(recordings):
-    sources = out_of_scope.foreign_sources(recordings, ["b", "c"])
+    sources = out_of_scope.foreign_sources(recordings, ["b", "c"], {"words": ["a.wav"]})
     assert [source["path"] for source in sources["intents left out"]] == ["2.wav", "3.wav"]
     assert {name: len(clips) for name, clips in sources.items()} == {
         "intents left out": 2,
         "noise": 30,
         "chords": 30,
         "knocks": 30,
+        "silence": 30,
+        "words": 1,
     }
 
 
 def test_a_folder_of_another_seed_is_refused(recordings, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(out_of_scope.data, "read_recordings", lambda recipe: recordings)
-    monkeypatch.setattr(
-        out_of_scope, "train_and_score", lambda recipe, recordings, left_out, folder: {"n": 1}
-    )
+    monkeypatch.setattr(out_of_scope, "train_and_score", lambda *given: {"n": 1})
 
     def call(*options: str) -> int:
         monkeypatch.setattr("sys.argv", ["x", "--output-dir", str(tmp_path / "out"), *options])
@@ -123,7 +89,7 @@ def test_a_folder_of_another_seed_is_refused(recordings, tmp_path, monkeypatch, 
     assert results == {
         "encoder": "moonshine",
         "seed": 0,
-        "target_precision": 0.9,
+        "accept": 0.9,
         "runs": [{"n": 1}] * 3,
     }
     capsys.readouterr()

@@ -170,29 +170,6 @@ def test_hard_conditions_are_shares_of_the_clean_one(tmp_path, monkeypatch):
     assert "| room | 0.600 | 6/10 | 0.300 to 0.800 | 0.750 |" in lines
 
 
-def test_rejection_is_averaged_over_its_runs():
-    def run(coverage: float, answered: float, auroc: float, accepted: float, sure: float) -> dict:
-        foreign = {"n": 10, "auroc": auroc, "false_accepts": accepted}
-        return {
-            "n": 100,
-            "coverage": coverage,
-            "accuracy": 0.5,
-            "accuracy_answered": answered,
-            **dict.fromkeys(tables.REJECTED, foreign),
-            "curve": [{"coverage": 0.5, "accuracy": sure}, {"coverage": 0.8, "accuracy": 0.7}],
-        }
-
-    text = "\n".join(
-        tables.rejection([run(0.8, 0.9, 0.75, 0.2, 1.0), run(0.6, 0.7, 0.85, 0.6, 0.9)])
-    )
-    assert "Of 200 test clips" in text
-    assert "others, 70 % get an answer" in text
-    assert "80 % of the answers are right (50 % without it)" in text
-    assert "surest half were answered, 95 % would be right, of the surest 80 %, 70 %." in text
-    assert "| noise (20) | 0.800 (0.750) | 0.400 (0.600) |" in text
-    assert tables.rejection([]) == ["Unknown requests: not measured."]
-
-
 def test_coverage_is_that_of_tests_with_two_hundred_clips_or_more():
     def row(n: int, share: float) -> dict:
         return {"n": n, **dict.fromkeys(tables.COVERED, share)}
