@@ -18,10 +18,10 @@ from pathlib import Path
 from half_precision import save_half
 from transformers import AutoModel, AutoModelForAudioClassification, PreTrainedModel
 
-from speech_intent import cards, data, evaluation, onnx_export, stored_outputs
+from speech_intent import cards, data, evaluation, negatives, onnx_export, stored_outputs
 from speech_intent.digests import sha256
 from speech_intent.model import NewClassifier
-from speech_intent.model_files import CLIPS, LICENSE, POOLED
+from speech_intent.model_files import CLIPS, LICENSE, POOLED, REJECTION
 from speech_intent.paths import BUNDLED_ENCODERS, ROOT, SHIPPED, SMALL
 from speech_intent.predict import IntentClassifier
 from speech_intent.recipes import Hyperparameters, resolve
@@ -50,7 +50,7 @@ def ship_classifier(source: Path, target: Path) -> None:
     )
     encoder = json.loads((source / RECORD).read_text(encoding="utf-8"))["encoder"]
     license = BUNDLED_ENCODERS[encoder] / LICENSE
-    copied = [source / name for name in (EXTRACTOR, RECORD, CLIPS, POOLED)]
+    copied = [source / name for name in (EXTRACTOR, RECORD, CLIPS, POOLED, REJECTION)]
     copied.append(license)
     replace_model(classifier, target, copied)
 
@@ -82,8 +82,11 @@ def score_classifier(folder: Path) -> None:
         "note": recipe.note,
     }
     classifier = IntentClassifier.from_pretrained(folder, engine="torch")
+    others = negatives.collect(recipe, splits.tables, splits.unknown)["test"]
     with tempfile.TemporaryDirectory() as scratch:
-        evaluation.evaluate_model(classifier, splits.tables["test"], Path(scratch), record)
+        evaluation.evaluate_model(
+            classifier, splits.tables["test"], Path(scratch), record, others=others
+        )
         shutil.copy(Path(scratch) / "metrics.json", folder)
 
 

@@ -28,7 +28,7 @@ MIXED = "words of the taught requests in another order"
 RATE = 16_000  # Hz
 MIXED_SHARE = 0.25  # of the training clips
 MOST_MIXED = 300
-MOST_SHARE = 1.25  # of the training clips: more would drown them
+MOST_SHARE = 1.6  # of the training clips: more would drown them
 FEWEST = 100
 VALIDATION_SHARE = 0.15  # of a folder's clips
 
