@@ -173,7 +173,9 @@ def run(args: argparse.Namespace) -> None:
     that there is not.
     """
     hub_models.quiet_transformers()
-    recipe = resolve("bundled", encoder=args.encoder, seed=args.seed, freeze=args.freeze)
+    recipe = resolve(
+        "bundled", encoder=args.encoder, seed=args.seed, freeze=args.freeze, unknown="none"
+    )
     recordings = data.read_recordings(recipe)
     intents = sorted(recordings.table["intent"].unique())
     chosen = args.intents or left_out_intents(intents, args.seed)

@@ -155,7 +155,7 @@ def row_of(draw: Draw, per_intent: int, n_added: int, right: int) -> dict[str, A
 def run(args: argparse.Namespace) -> None:
     """Fill in every row that is not there yet. Raises `DataError`, `OutputError`."""
     hub_models.quiet_transformers()
-    recipe = resolve("bundled", data=args.data, add=[args.add])
+    recipe = resolve("bundled", data=args.data, add=[args.add], unknown="none")
     recordings = data.read_recordings(recipe)
     table = recordings.table
     parts = additions.apart(table)

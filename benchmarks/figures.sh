@@ -21,7 +21,7 @@ curve() { # NAME, then options
 people() { # NAME, then options
   name=$1
   shift
-  python -m speech_intent.train "$@" --batch-size 16 --output-dir "$runs/$name"
+  python -m speech_intent.train "$@" --unknown none --batch-size 16 --output-dir "$runs/$name"
   cp "$runs/$name/results.json" "$results/$name.json"
 }
 
@@ -53,7 +53,7 @@ said() { # NAME, folder of people: sentences alone, then what it takes to score 
     set -- $way
     end=${1:-}
     [ $# -eq 0 ] || shift
-    once "said-$name$end" speech_intent.train --data "$runs/said/$name" --resume "$@"
+    once "said-$name$end" speech_intent.train --data "$runs/said/$name" --unknown none --resume "$@"
     model=$runs/said-$name$end/model
     once "said-$name$end-people" speech_intent.evaluate --model "$model" --data "$data" --split all
     keep "$runs/said-$name$end-people/metrics.json" "$results/sentences-$name$end.json"
@@ -75,7 +75,7 @@ people commands-moonshine-frozen --data "$2" --protocol kfold --freeze encoder
 curve moonshine --clips 12 --draws 5
 curve moonshine --clips 0
 curve random --clips 0
-once bundled-small speech_intent.train --data bundled --encoder small --resume
+once bundled-small speech_intent.train --data bundled --encoder small --unknown none --resume
 cp $runs/bundled-small/metrics.json $results/bundled-small.json
 python benchmarks/bundled_svm.py --output $results/bundled-svm.json
 once scooter speech_intent.evaluate --model models/moonshine-tiny-scooter --robustness

@@ -118,7 +118,9 @@ def write_results(encoder: str, output_dir: Path) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run every size and draw. Raises `OutputError` if the folder's results differ in more."""
     hub_models.quiet_transformers()
-    recipe = resolve("bundled", encoder=args.encoder, learning_rate=args.learning_rate)
+    recipe = resolve(
+        "bundled", encoder=args.encoder, learning_rate=args.learning_rate, unknown="none"
+    )
     tables = data.load_data(recipe).tables
     begun = any(args.output_dir.glob("*"))
     provenance.claim(args.output_dir, made_of(recipe, tables), begun=begun)
