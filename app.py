@@ -173,7 +173,7 @@ def correction_fields(clip: gr.Audio, studio: page.Studio) -> TryTab:
         corrections.intents(studio),
         value=None,
         label="Wrong? It was …",
-        info="Pick one, or type a new one",
+        info="Pick one, or type a new one; unknown: no request at all",
         allow_custom_value=True,
     )
     correct = gr.Button("Correct it", size="sm")

@@ -52,7 +52,8 @@ def parser() -> argparse.ArgumentParser:
         "--threshold",
         type=float,
         metavar="T",
-        help="answer unknown below this score (default: the model's)",
+        help="answer unknown below this score, which alone decides then (default: the model "
+        "decides)",
     )
     p.add_argument("--json", action="store_true", help="one JSON object a line")
     p.add_argument(
@@ -213,7 +214,7 @@ def as_table(file: str, prediction: "Prediction", model: str, top_k: int) -> str
     """Format one answer as a small table."""
     lines = [f"{printable(file)}  ({prediction.seconds:.2f} s, {printable(model)})"]
     if not prediction.accepted:
-        lines.append("  unknown; its guesses:")
+        lines.append(f"  unknown ({prediction.reason}); its guesses:")
     width = max(len(printable(label)) for label, _ in prediction.scores)
     for label, score in prediction.scores[:top_k]:
         bar = "#" * round(BAR_LENGTH * score)

@@ -17,7 +17,13 @@ from speech_intent import AudioError, IntentClassifier
 from speech_intent.audio import SUFFIXES
 
 BATCH = 32  # files handed to a model at a time
-NO_ANSWER = {"label": None, "score": float("nan"), "seconds": float("nan")}
+NO_ANSWER = {
+    "label": None,  # "unknown" where there is a guess and a reason
+    "guess": None,
+    "reason": None,
+    "score": float("nan"),
+    "seconds": float("nan"),
+}
 
 
 class Scorer:
@@ -43,7 +49,7 @@ class Scorer:
         except AudioError as error:
             return {"file": path, **NO_ANSWER, "error": str(error)}
         answer = prediction.as_dict(file=path, model=self.classifier.name)
-        columns = {name: answer[name] for name in NO_ANSWER}
+        columns = {name: answer.get(name) for name in NO_ANSWER}
         return {"file": path, **columns, "error": None}
 
 

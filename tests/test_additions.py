@@ -144,6 +144,17 @@ def test_intents_of_one_side_only_are_warned_of(caplog):
     assert "intent 09, ...\n" in caplog.text
 
 
+def test_clips_of_no_intent_are_none_of_the_intents(caplog):
+    voices = listing(("1.wav", "on", ""), ("2.wav", "off", ""), ("3.wav", "unknown", "test"))
+    assert join(PEOPLE, voices).problems == ()
+    others = listing(("1.wav", "Unknown", "test"), ("2.wav", "unknown", ""))
+    assert join(listing(("1.wav", "on", "train"), ("2.wav", "off", "train")), others).problems == ()
+    assert "unknown" not in caplog.text
+    assert join(listing(("1.wav", "on", "")), others).problems == (
+        "there is one intent only (on); a classifier needs two",
+    )
+
+
 # Speakers
 
 

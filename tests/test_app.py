@@ -139,7 +139,7 @@ def test_the_command_to_train_names_the_folder_as_a_shell_reads_it(folder, shown
 def test_a_correction_says_where_it_went_and_offers_its_intent_to_both_tabs(studio, clip):
     message, wrong, others, counts = app.keep_correction(studio, Correction("new", clip, clip))
     assert message.startswith("Kept as clips/")
-    assert wrong["choices"] == ["battery", "new"]
+    assert wrong["choices"] == ["battery", "new", "unknown"]
     assert others["choices"] == ["new", "battery"]
     assert "value" not in wrong and "value" not in others
     assert counts.to_dict("records") == [{"intent": "new", "all": 1, "(no name)": 1}]

@@ -1,3 +1,4 @@
+import copy
 from pathlib import Path
 
 import pandas as pd
@@ -126,6 +127,24 @@ def test_an_intent_that_only_a_computer_tells_from_the_models_is_refused(
     assert said.endswith(f"looks like {usual!r}; choose that one")
 
 
+@pytest.mark.parametrize("intent", ["unknown", " Unknown", "UNKNOWN\n"])
+def test_an_answered_clip_that_is_no_request_is_kept_as_unknown(classifier, studio, clip, intent):
+    answered = page.answer(classifier, clip).clip
+    assert ", as unknown; clips" in corrections.keep(studio, Correction(intent, clip, answered))
+    (row,) = studio.recordings.rows()
+    assert (row["intent"], row["speaker"], row["corrected"]) == ("unknown", "", "yes")
+    assert corrections.intents(studio) == ["book_now", "battery", "unknown"]
+
+
+def test_an_unknown_answer_is_corrected_like_others(classifier, studio, clip):
+    strict = copy.copy(classifier)
+    strict.threshold = 1.1
+    answer = page.answer(strict, clip)
+    assert answer.words.startswith("## Unknown: ")
+    corrections.keep(studio, Correction("battery", clip, answer.clip))
+    assert [row["intent"] for row in studio.recordings.rows()] == ["battery"]
+
+
 def test_the_spelling_of_the_recordings_goes_before_the_models(studio, clip):
     studio.keep(Entry("Battery", "ann", "", clip))
     said = refusal(studio, Correction("battery", clip, clip))
@@ -161,10 +180,10 @@ def test_a_full_disk_is_said(studio, clip, monkeypatch):
     assert studio.recordings.rows() == []
 
 
-def test_the_models_intents_are_offered_first(studio, clip):
-    for intent in ("new", "battery"):
+def test_the_models_intents_are_offered_first_and_unknown_last(studio, clip):
+    for intent in ("Unknown", "new", "battery"):
         studio.keep(Entry(intent, "ann", "", clip))
-    assert corrections.intents(studio) == ["book_now", "battery", "new"]
+    assert corrections.intents(studio) == ["book_now", "battery", "new", "unknown"]
 
 
 def test_consent_names_the_folder_and_what_it_is_for():
@@ -187,12 +206,15 @@ def test_corrected_clips_of_the_page_train_a_model_and_test_none(studio, tmp_pat
             path = tmp_path / f"battery{i}.wav"
         else:
             soundfile.write(path, tone(TONES["hear_high"] + i, 0.3, i), RATE)
-        intent = ("cancel", "battery")[i % 2]
+        intent = ("cancel", "battery", "unknown")[i % 3]
         corrections.keep(studio, Correction(intent, str(path), str(path)))
     for seed in range(6):
         recipe = resolve(data=studio.recordings.folder, seed=seed, by_speaker=bool(seed % 2))
-        tables = data.load_data(recipe).tables
+        splits = data.load_data(recipe)
+        tables = splits.tables
         for split in ("validation", "test"):
             assert set(tables[split]["corrected"]) == {""}
+            assert len(splits.unknown[split]) == 0
         marks = pd.Series(tables["train"]["corrected"])
-        assert marks.eq("yes").sum() >= 12
+        assert marks.eq("yes").sum() >= 8
+        assert splits.unknown["train"]["corrected"] == ["yes"] * 4

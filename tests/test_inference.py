@@ -310,12 +310,30 @@ def test_below_the_threshold_the_answer_is_unknown(run, clip):
         "file": str(clip),
         "label": "unknown",
         "guess": "hear_low",
+        "reason": "its score is too low",
         **{name: value for name, value in sure.items() if name not in ("file", "label")},
     }
-    assert list(unsure)[:3] == ["file", "label", "guess"]
-    heading = "\n  unknown; its guesses:\n"
+    assert list(unsure)[:4] == ["file", "label", "guess", "reason"]
+    heading = "\n  unknown (its score is too low); its guesses:\n"
     assert heading in run(clip, "--threshold", "1.01")[1]
     assert heading not in run(clip, "--threshold", "0")[1]
+
+
+REASONS = ["far from everything taught", "between two intents", "no speech"]
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_a_table_says_why_a_clip_is_unknown_and_keeps_the_guesses(inference, reason):
+    ranked = (("on", 0.75), ("off", 0.25))
+    prediction = Prediction("on", 0.75, ranked, 1.5, reason=reason)
+    _, heading, *rows = inference.as_table("clip.wav", prediction, "m", 3).splitlines()
+    assert heading == f"  unknown ({reason}); its guesses:"
+    assert [row.split()[0] for row in rows] == ["on", "off"]
+
+
+def test_help_says_that_a_threshold_decides_alone(inference):
+    said = " ".join(inference.parser().format_help().split())
+    assert "answer unknown below this score, which alone decides then (default: the model" in said
 
 
 def test_a_table_has_a_line_an_intent_whatever_its_name(inference):

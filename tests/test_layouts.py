@@ -160,6 +160,42 @@ def test_clips_that_no_row_lists_are_told(tmp_path, caplog):
     )
 
 
+OTHER = {
+    "a table": {"noises/metadata.csv": TABLE, "noises/audio/1.wav": "", "noises/2.wav": ""},
+    "JSON lines, deeper": {"more/noises/metadata.jsonl": "{}", "more/noises/1.wav": ""},
+    "splits": {"noises/train.csv": TRAIN, "noises/test.csv": TEST, "noises/3.wav": ""},
+    "splits in csv/": {"noises/csv/train.csv": TRAIN, "noises/audio/3.wav": ""},
+}
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_clips_of_a_dataset_inside_the_data_are_not_missed(tmp_path, name, caplog):
+    write(tmp_path, {"metadata.csv": TABLE, **clips_in(""), **OTHER[name]})
+    assert set(answers(tmp_path)) == set(CLIPS)
+    assert caplog.text == ""
+
+
+NOT_OTHER = {
+    "a table of any name": {"new/notes.csv": "a", "new/1.wav": ""},
+    "a split's table that is not read": {"test/metadata.csv": TABLE, "test/1.wav": ""},
+    "a name that begins alike": {"ne/metadata.csv": TABLE, "new/1.wav": ""},
+}
+
+
+@pytest.mark.parametrize("name", NOT_OTHER)
+def test_clips_beside_other_tables_are_told(tmp_path, name, caplog):
+    write(tmp_path, {"metadata.csv": TABLE, **clips_in(""), **NOT_OTHER[name]})
+    assert set(answers(tmp_path)) == set(CLIPS)
+    assert "listed nowhere, and are not used: 1 (" in caplog.text
+
+
+def test_the_clips_of_a_dataset_inside_the_data_may_be_listed_by_the_data(tmp_path, caplog):
+    table = TABLE.replace("1.wav", "noises/1.wav")
+    files = {**clips_in(""), "noises/1.wav": "", "noises/metadata.csv": TABLE}
+    write(tmp_path, {"metadata.csv": table, **files})
+    assert len(answers(tmp_path)) == len(CLIPS)
+
+
 def test_clips_below_the_folders_of_intents_are_told(tmp_path, caplog):
     write(tmp_path, clips_in("{intent}/") | {"0.wav": "", "on/ann/9.wav": ""})
     assert set(answers(tmp_path)) == set(CLIPS)

@@ -152,3 +152,16 @@ def test_a_broken_clip_is_named(tmp_path, tone, known):
 def test_a_model_without_any_listed_clip_takes_all(tmp_path, tone):
     nothing = pd.DataFrame(columns=provenance.COLUMNS, dtype=str)
     assert len(read(write(tmp_path, tone, ["turn_on"] * 2), nothing).listing) == 2
+
+
+def test_clips_of_no_intent_are_left_out(tmp_path, tone, known, caplog):
+    clips = read(write(tmp_path, tone, ["turn_on", "turn_on", "Unknown"]), known)
+    assert clips.intents("train") == ["turn_on"] * 2
+    assert clips.tables["train"].features["label"].names == ["turn_on"]
+    assert len(clips.listing) == 2
+    assert "left out 1 clips whose intent is unknown; only `train` learns from them" in caplog.text
+
+
+def test_clips_of_no_intent_alone_are_refused(tmp_path, tone, known):
+    write(tmp_path, tone, ["unknown"] * 3)
+    assert problems(tmp_path, known).startswith("it has no clips to learn from")

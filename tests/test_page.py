@@ -1,3 +1,4 @@
+import copy
 import re
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from speech_intent.predict import Prediction
 from speech_intent.recorder import Recordings
 
 RATE = 48_000
+FAR = "far from everything taught"
 MARKUP = {
     "*x*": r"\*x\*",
     "<img src=x>": r"\<img src=x\>",
@@ -70,21 +72,30 @@ def test_what_a_phone_or_a_browser_records_is_answered_and_kept(classifier, stud
     assert info.duration == pytest.approx(1.957, abs=0.03)
 
 
+def test_an_unknown_answer_still_shows_its_guesses(classifier, clip):
+    strict = copy.copy(classifier)
+    strict.threshold = 1.1
+    answer = page.answer(strict, clip)
+    assert answer.words.startswith("## Unknown: its score is too low\nclosest is hear\\_low, score")
+    assert list(answer.scores) == [label for label, _ in classifier.predict(clip).scores]
+    assert "unknown" not in answer.scores
+    assert answer.clip == clip  # it can be corrected
+
+
 def test_no_clip_empties_the_answer(classifier):
     assert page.answer(classifier, None) == page.Answer("", None, None)
 
 
-def answered(label: str = "battery", accepted: bool = True, model: str = "a/b") -> dict:
+def answered(label: str = "battery", reason: str | None = None, model: str = "a/b") -> dict:
     ranked = ((label, 0.4), ("other", 0.3))
-    prediction = Prediction(label, 0.4, ranked, 1.0, "onnx", "int8", accepted)
+    prediction = Prediction(label, 0.4, ranked, 1.0, "onnx", "int8", reason)
     return prediction.as_dict(file="clip.wav", model=model)
 
 
-def test_a_rejected_request_is_called_unknown_and_its_guess_named():
-    assert page.in_words(answered(accepted=False), 12.3) == (
-        "## unknown\n"
-        "rejected: closest is battery, below the model's threshold; score 0.40, "
-        "1.00 s of audio answered in 12 ms by a/b (onnx, int8)"
+def test_an_unknown_request_says_why_and_names_its_guess():
+    assert page.in_words(answered(reason=FAR), 12.3) == (
+        "## Unknown: far from everything taught\n"
+        "closest is battery, score 0.40, 1.00 s of audio answered in 12 ms by a/b (onnx, int8)"
     )
     assert page.in_words(answered(), 12.3).startswith("## battery\nscore 0.40, 1.00 s")
 
@@ -93,7 +104,7 @@ def test_a_rejected_request_is_called_unknown_and_its_guess_named():
 def test_names_of_intents_and_models_are_never_markup(name):
     escaped = MARKUP[name]
     assert page.in_words(answered(name), 1).startswith(f"## {escaped}\nscore")
-    assert f"closest is {escaped}, below" in page.in_words(answered(name, accepted=False), 1)
+    assert f"closest is {escaped}, score" in page.in_words(answered(name, FAR), 1)
     assert f" by {escaped} (onnx" in page.in_words(answered(model=name), 1)
 
 
@@ -198,6 +209,14 @@ def test_the_phrasing_recorded_least_comes_next(studio, clip):
     assert studio.next_phrasing(" battery", "one") == "one"
     assert studio.next_phrasing("turn_on_light", "one") == "turn on light"
     assert studio.next_phrasing(None) == ""
+
+
+def test_nobody_is_asked_first_to_say_what_is_no_request(studio, clip):
+    studio.recordings.keep(clip, "unknown", "", corrected=True)
+    assert studio.intents() == ["book_now", "battery", "unknown"]
+    assert studio.restore({}).intent == "book_now"
+    assert studio.next_phrasing("unknown") == ""
+    assert studio.keep(Entry("unknown", "ann", "la la", clip)).next_text == ""
 
 
 def test_a_kept_clip_is_counted_and_the_next_phrasing_given(studio, clip):

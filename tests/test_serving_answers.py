@@ -9,6 +9,7 @@ from serving_tools import RATE, encoded
 
 from speech_intent import audio
 from speech_intent.errors import AudioError, ModelError
+from speech_intent.outputs import Outputs
 from speech_intent.serving import answers
 from speech_intent.serving.answers import Clip, Responder, refusal
 from speech_intent.serving.settings import Settings
@@ -47,6 +48,8 @@ def test_an_answer_below_the_threshold_is_unknown(classifier, tone):
     clip = Clip("clip.wav", encoded(tone(TONES["hear_low"])))
     body = Responder(strict, 3.0).answer(clip).body
     assert (body["label"], body["guess"]) == ("unknown", "hear_low")
+    assert body["reason"] == "its score is too low"
+    assert "unknown" not in {row["label"] for row in body["scores"]}
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(16_000, 8), (192_000, 1), (8_000, 2)])
@@ -147,7 +150,9 @@ def not_finite(classifier, monkeypatch):
     broken = copy.copy(classifier)
     broken.model = copy.copy(classifier.model)
     monkeypatch.setattr(
-        type(broken.model), "__call__", lambda self, waves: np.full((len(waves), 4), np.nan)
+        type(broken.model),
+        "outputs",
+        lambda self, waves: Outputs(np.full((len(waves), 4), np.nan), None),
     )
     return broken
 

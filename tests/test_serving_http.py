@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import copy
 import logging
 import queue
 import threading
@@ -122,6 +123,18 @@ def test_metrics_count_requests_and_seconds_of_audio(start, wav):
     for handler, status in [("/predict", 200), ("/predict", 400), ("/predict/batch", 200)]:
         names = f'handler="{handler}",method="POST",status="{status}"'
         assert f"http_requests_total{{{names}}} 1.0" in lines
+
+
+def test_metrics_count_answers_by_intent_and_those_that_are_unknown(start, classifier, wav):
+    picky = copy.copy(classifier)
+    picky.threshold = 1.1
+    for model, label in ((classifier, "hear_low"), (picky, "unknown")):
+        client = start(Responder(model, 3.0))
+        client.post("/predict", files={"file": ("any name.wav", wav)})
+        client.post("/predict/batch", files=form(("a.wav", wav), ("b.wav", b"text")))
+        lines = client.get("/metrics").text.splitlines()
+        found = [line for line in lines if line.startswith("speech_intent_answers_total")]
+        assert found == [f'speech_intent_answers_total{{label="{label}"}} 2.0']
 
 
 KEYS = ["", "Bearer", "Bearer wrong", "Bearer sesame2", "Basic sesame", "Bearer s\xe9same"]

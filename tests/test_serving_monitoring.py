@@ -4,6 +4,7 @@ import pytest
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.testclient import TestClient
 
+from speech_intent.serving.answers import Answer
 from speech_intent.serving.monitoring import add_metrics
 
 
@@ -25,9 +26,10 @@ def test_metrics_show_the_queue_the_audio_and_each_status(app):
             raise HTTPException(n)
         return n
 
-    seconds = add_metrics(app, [])
-    seconds.inc(0.5)
-    seconds.inc(2.0)
+    counters = add_metrics(app, [])
+    counters.count(Answer(200, {"file": "a", "label": "on", "guess": "off"}, 0.5))
+    counters.count(Answer(200, {"file": "b", "label": "unknown", "guess": "on"}, 2.0))
+    counters.count(Answer(422, {"file": "c", "detail": "is empty"}))
     client = TestClient(app)
     for n in (1, 2, 404):
         client.get(f"/clip/{n}")
@@ -35,6 +37,10 @@ def test_metrics_show_the_queue_the_audio_and_each_status(app):
     assert "speech_intent_waiting_clips 3.0" in lines
     assert "speech_intent_lost_calls 2.0" in lines
     assert "speech_intent_audio_seconds_total 2.5" in lines
+    assert [line for line in lines if line.startswith("speech_intent_answers_total")] == [
+        'speech_intent_answers_total{label="on"} 1.0',
+        'speech_intent_answers_total{label="unknown"} 1.0',
+    ]
     total = 'http_requests_total{handler="/clip/{n}",method="GET",status='
     assert {line for line in lines if line.startswith(total)} == {
         f'{total}"200"}} 2.0',
@@ -44,8 +50,8 @@ def test_metrics_show_the_queue_the_audio_and_each_status(app):
 
 
 def test_two_apps_count_apart(app):
-    add_metrics(app, []).inc(1.0)
-    add_metrics(FastAPI(), []).inc(5.0)
+    add_metrics(app, []).audio_seconds.inc(1.0)
+    add_metrics(FastAPI(), []).audio_seconds.inc(5.0)
     assert "speech_intent_audio_seconds_total 1.0\n" in TestClient(app).get("/metrics").text
 
 

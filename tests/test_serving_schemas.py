@@ -1,9 +1,13 @@
 """The examples of /docs against what the server really answers."""
 
+import copy
+from typing import get_args
+
 import numpy as np
 import pytest
 from serving_tools import client_of, encoded, form
 
+from speech_intent.rejection import Reason
 from speech_intent.serving import schemas
 from speech_intent.serving.answers import Responder
 
@@ -26,10 +30,11 @@ def openapi(client):
 
 
 def example(schema: type) -> object:
-    """The example of an answer, after a look whether it fits the fields given for it."""
-    [content] = schema.model_json_schema()["examples"]
-    schema.model_validate(content, strict=True, extra="forbid")
-    return content
+    """The first example of an answer, after a look whether all fit the fields given for it."""
+    contents = schema.model_json_schema()["examples"]
+    for content in contents:
+        schema.model_validate(content, strict=True, extra="forbid")
+    return contents[0]
 
 
 def test_answers_are_as_their_schema_says(client, tone):
@@ -41,18 +46,38 @@ def test_answers_are_as_their_schema_says(client, tone):
     for name, (data, schema) in answers.items():
         answer = client.post("/predict", files={"file": (name, data)}).json()
         schema.model_validate(answer, strict=True, extra="forbid")
-        assert set(answer) == set(example(schema)) == set(schema.model_fields) - {"guess"}
+        optional = {"guess", "reason"}
+        assert set(answer) == set(example(schema)) == set(schema.model_fields) - optional
     files = form(*((name, data) for name, (data, _) in answers.items()))
     batch = client.post("/predict/batch", files=files).json()
     schemas.Batch.model_validate(batch, strict=True, extra="forbid")
-    assert list(map(set, batch[:2])) == list(map(set, example(schemas.Batch)))
+    answered, _, refused = example(schemas.Batch)
+    assert list(map(set, batch[:2])) == [set(answered), set(refused)]
     schemas.About.model_validate(client.get("/health").json(), strict=True, extra="forbid")
 
 
-def test_an_unknown_intent_fits_the_schema():
-    answer = schemas.ANSWER | {"label": "unknown", "guess": "battery"}
+def test_an_unknown_intent_is_as_its_schema_says(classifier, tone):
+    strict = copy.copy(classifier)
+    strict.threshold = 1.1
+    with client_of(Responder(strict, max_seconds=3.0)) as client:
+        sent = {"file": ("clip.wav", encoded(tone(500)))}
+        answer = client.post("/predict", files=sent).json()
+        batch = client.post("/predict/batch", files=form(*sent.values())).json()
+    assert batch == [answer]
+    schemas.Batch.model_validate(batch, strict=True, extra="forbid")
     answered = schemas.Answered.model_validate(answer, strict=True, extra="forbid")
-    assert (answered.label, answered.guess) == ("unknown", "battery")
+    assert (answered.label, answered.reason) == ("unknown", "its score is too low")
+    assert (answered.guess, answered.score) == (
+        answer["scores"][0]["label"],
+        answered.scores[0].score,
+    )
+    assert set(answer) == set(schemas.UNKNOWN_ANSWER) == set(schemas.Answered.model_fields)
+
+
+def test_every_reason_is_one_of_those_that_the_page_lists(openapi):
+    reason = openapi["components"]["schemas"]["Answered"]["properties"]["reason"]
+    assert reason["anyOf"][0]["enum"] == list(get_args(Reason))
+    assert schemas.UNKNOWN_ANSWER["reason"] in get_args(Reason)
 
 
 def test_refusals_of_requests_are_those_of_the_examples(client):

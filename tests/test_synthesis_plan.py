@@ -34,6 +34,16 @@ def test_by_default_an_intent_has_200_clips_or_one_a_sentence():
     assert Counter(clip.intent for clip in clips) == {"on": 230, "off": 200}
 
 
+def test_what_is_no_request_is_said_as_often_as_an_intent_by_the_same_voices():
+    clips = plan([*SENTENCES, sentence("unknown", "on top")], 300, VOICES, seed=0)
+    assert Counter(clip.intent for clip in clips) == {"off": 100, "on": 100, "unknown": 100}
+    shared = {split: set().union(*own.values()) for split, own in by_split(VOICES).items()}
+    for clip in clips:
+        assert set(clip.voices) <= shared[clip.split]
+    counts = Counter(clip.split for clip in clips if clip.intent == "unknown")
+    assert counts == {"train": 80, "validation": 10, "test": 10}
+
+
 def test_sentences_are_said_about_equally_often():
     clips = plan(SENTENCES, 140, VOICES, seed=0)
     counts = Counter(clip.line for clip in clips if clip.intent == "on" and clip.split == "train")

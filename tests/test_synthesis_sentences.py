@@ -40,6 +40,18 @@ def test_splits_are_taken(tmp_path):
     assert splits == ["train", "validation", "train"]
 
 
+def test_what_is_no_request_is_unknown_however_it_is_written(tmp_path):
+    text = "intent,text\non,turn it on\noff,turn it off\nUnknown,turn it over\nunknown,what is on\n"
+    intents = [sentence.intent for sentence in read_sentences(written(tmp_path, text))]
+    assert intents == ["on", "off", "unknown", "unknown"]
+
+
+def test_what_is_no_request_may_be_in_any_split(tmp_path):
+    text = "intent,text,split\non,a,train\noff,b,train\nunknown,c,test\n"
+    splits = [sentence.split for sentence in read_sentences(written(tmp_path, text))]
+    assert splits == ["train", "train", "test"]
+
+
 def test_everything_wrong_is_named_at_once(tmp_path):
     text = (
         "intent,text\n"

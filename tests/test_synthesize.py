@@ -79,6 +79,28 @@ def test_the_card_says_first_that_nobody_was_recorded(folder):
     assert "  - synthetic" in card
 
 
+@pytest.mark.parametrize("intents", [["on", "off"], ["on"]])
+def test_what_is_no_request_is_spoken_and_counted_apart(tmp_path, intents):
+    rows = [*((intent, f"turn it {intent}") for intent in intents), ("Unknown", "turn it over")]
+    text = "\n".join(["intent,text", *map(",".join, rows)])
+    (tmp_path / "sentences.csv").write_text(text, encoding="utf-8")
+    folder = tmp_path / "said"
+    table = synthesize.synthesize(tmp_path / "sentences.csv", folder, 6 * len(rows))
+    counts = table["intent"].value_counts().to_dict()
+    assert counts == {intent: 6 for intent in [*intents, "unknown"]}
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    said = f"{len(table)} clips of {len(intents)} intents, 6 of them examples of what is not to be "
+    assert f"{said}answered (`unknown`), from {len(rows)} sentences" in " ".join(card.split())
+    assert card.index("| on |") < card.index("| unknown |")
+    if len(intents) == 1:
+        with pytest.raises(DataError, match=r"there is one intent only \(on\)"):
+            data.load_data(resolve(data=folder))
+        return
+    splits = data.load_data(resolve(data=folder))
+    assert splits.tables["train"].features["label"].names == ["off", "on"]
+    assert [len(splits.unknown[split]) for split in splits.unknown] == [4, 1, 1]
+
+
 def test_the_same_command_goes_on_and_gives_the_same(folder, sentences, table, monkeypatch):
     lost = table["file_name"][3]
     before = soundfile.read(folder / table["file_name"][1])[0]

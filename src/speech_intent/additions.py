@@ -15,7 +15,14 @@ from .errors import UserError
 from .hub_names import is_hub_id
 from .names import file_stem
 from .recipes import Recipe
-from .tables import SPLITS, Listing, lone_intent, lookalike_problems, untrained_intents
+from .tables import (
+    SPLITS,
+    Listing,
+    is_unknown,
+    lone_intent,
+    lookalike_problems,
+    untrained_intents,
+)
 
 ADDED = "added"  # column: the folder that a clip was added from; "": one of the data's own
 N_NAMED = 10  # intents that a warning names
@@ -121,6 +128,7 @@ def joined(own: Listing, others: Mapping[str, Listing], recipe: Recipe) -> Listi
 
 def _problems(table: pd.DataFrame) -> Iterator[str]:
     """Say what is wrong with data and added clips as a whole."""
+    table = table[~is_unknown(table)]
     taught = table.assign(split=table["split"].mask(table[ADDED] != "", "train"))
     if apart(table).own["split"].ne("").any():
         yield from untrained_intents(taught)
@@ -131,7 +139,7 @@ def _problems(table: pd.DataFrame) -> Iterator[str]:
 
 def _warn_of_intents(table: pd.DataFrame, recipe: Recipe) -> None:
     """Name the intents that only one side says."""
-    parts = apart(table)
+    parts = apart(table[~is_unknown(table)])
     own, added = set(parts.own["intent"]), set(parts.added["intent"])
     if added - own:
         text = "warning: %s: intents without a clip, which are learned from added ones alone: %s"

@@ -8,14 +8,14 @@ import pandas as pd
 from .errors import UserError
 from .names import escape_markdown, likeness, one_line
 from .page import Studio
-from .tables import is_corrected
+from .tables import UNKNOWN, is_corrected
 
 
 @dataclass(frozen=True)
 class Correction:
     """What stands on the page when somebody says that its answer is wrong."""
 
-    intent: str | None  # what was meant
+    intent: str | None  # what was meant; "unknown": no request at all
     clip: str | None  # in the recorder
     answered: str | None  # the clip that the answer on the page is of
 
@@ -30,21 +30,27 @@ def consent(folder: Path) -> str:
 
 
 def intents(studio: Studio) -> list[str]:
-    """List the model's intents, then others that there are recordings of."""
-    return list(dict.fromkeys([*studio.labels, *studio.intents()]))
+    """List the model's intents, then others that there are recordings of, and "unknown" last."""
+    names = dict.fromkeys([*studio.labels, *studio.intents()])
+    return [name for name in names if likeness(name) != UNKNOWN] + [UNKNOWN]
 
 
 def keep(studio: Studio, correction: Correction) -> str:
     """Keep the clip that was answered, as a corrected one; say where, and how many there are.
 
-    Gives Markdown. Raises `UserError` where the answer on the page is not of the clip in the
-    recorder, for an intent that only a computer tells from another, for a clip that is kept
-    already, and for what `Recordings.keep` refuses.
+    With the intent "unknown" it is kept as an example of what is not to be answered. Gives
+    Markdown. Raises `UserError` where the answer on the page is not of the clip in the recorder,
+    for an intent that only a computer tells from another, for a clip that is kept already, and for
+    what `Recordings.keep` refuses.
     """
     clip = _answered_clip(correction)
-    _check_spelling(studio, one_line(correction.intent))
+    intent = one_line(correction.intent)
+    if likeness(intent) == UNKNOWN:  # readers take any spelling of it for the same
+        intent = UNKNOWN
+    else:
+        _check_spelling(studio, intent)
     recordings = studio.recordings
-    row = recordings.keep(clip, correction.intent, speaker="", corrected=True)
+    row = recordings.keep(clip, intent, speaker="", corrected=True)
     rows = pd.DataFrame(recordings.rows())
     kept = f"{row['file_name']} in {recordings.folder}, as {row['intent']}"
     counts = f"clips there now: {len(rows):,}, corrected: {is_corrected(rows).sum():,}"

@@ -65,7 +65,7 @@ def read_folder(folder: Path, recipe: Recipe = PLAIN, role: Role = "alone") -> L
     table["file_name"] = [clip.name for clip in found]
     problems += table_problems(table[table["file_name"] != ""], is_whole, role)
     if not problems:
-        _warn_of_unlisted(folder, layout.clips, table["file_name"])
+        _warn_of_unlisted(folder, layout, table["file_name"])
     sound = [clip.problem is None for clip in found]
     places = tuple(table.index[sound])
     table = table[sound].reset_index(drop=True).astype(str)
@@ -147,9 +147,27 @@ def _joined(base: str, name: str) -> str:
     return f"{base}/{name}" if base and name and not leaves(name) else name
 
 
-def _warn_of_unlisted(folder: Path, clips: Iterable[str], listed: Iterable[str]) -> None:
+def _other_datasets(layout: Layout) -> set[str]:
+    """Name folders whose clips are described by tables that are not read: datasets of their own.
+
+    A split of the data themselves is none: where its table is not read, somebody should know.
+    """
+    used = {part.table for part in layout.parts}
+    tables = [PurePosixPath(name) for name in layout.tables if name not in used]
+    places = set()
+    for table in tables:
+        is_named = table.stem.casefold() == "metadata" or layouts.is_split(table.name)
+        if is_named and not layouts.is_split(table.parts[0]):
+            is_csv = table.parent.name == "csv"  # holds tables of the folder above it
+            places.add(str(table.parent.parent if is_csv else table.parent))
+    return places - {"."}
+
+
+def _warn_of_unlisted(folder: Path, layout: Layout, listed: Iterable[str]) -> None:
+    """Count clips that no row names; those of a dataset inside this one are its own business."""
     names = {str(PurePosixPath(name)) for name in listed}
-    unlisted = [name for name in clips if name not in names]
+    others = tuple(f"{place}/" for place in _other_datasets(layout))
+    unlisted = [name for name in layout.clips if name not in names and not name.startswith(others)]
     if unlisted:
         logger.warning(
             "warning: %s: audio files that are listed nowhere, and are not used: %d (%s)",

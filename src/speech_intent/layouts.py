@@ -54,6 +54,7 @@ class Layout:
 
     parts: tuple[Part, ...]
     clips: tuple[str, ...]  # every audio file whose name is text
+    tables: tuple[str, ...] = ()  # every file that may be a table, whether it is read or not
 
 
 def audio_files(folder: Path) -> list[str]:
@@ -89,7 +90,7 @@ def find_layout(folder: Path, fewest_intents: int = 2) -> Layout:
         raise DataError(folder, (f"{name}: its name is not UTF-8; rename it" for name in others))
     if len({part.split for part in parts}) == 1:  # there is nothing to be told apart
         parts = [replace(part, split="") for part in parts]
-    return Layout(tuple(parts), clips)
+    return Layout(tuple(parts), clips, tuple(tables))
 
 
 def _missing(names: list[str]) -> str:

@@ -11,6 +11,7 @@ from .copies import check_copies, representatives
 from .errors import DataError
 from .names import likeness
 from .recipes import Recipe
+from .tables import is_unknown
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
@@ -38,13 +39,15 @@ def read_new_clips(recipe: Recipe, labels: list[str], known: pd.DataFrame) -> Ne
     """Read the recordings that a recipe names, for a model of these labels.
 
     `known` lists the model's own clips (`provenance.COLUMNS`): the same samples are left out, with
-    a warning. Clips in the test split are listed and not learned from. Raises `DataError` for data
-    that cannot be used, with names too much like the model's, or without any clip that is new.
+    a warning, and so are clips of no intent. Clips in the test split are listed and not learned
+    from. Raises `DataError` for data that cannot be used, with names too much like the model's, or
+    without any clip that is new.
     """
     recordings = data.read_recordings(recipe, role="more")
     table = recordings.table
     table = table.assign(split=table["split"].where(table["split"] != "", "train"))
-    problems = _lookalike_problems(table["intent"], labels)
+    table = _without_unknown(table, recipe)
+    problems = _lookalike_problems(table.loc[~is_unknown(table), "intent"], labels)
     if problems:
         raise DataError(recipe.data, problems)
     table = _without_known(table, known, recipe)
@@ -55,6 +58,17 @@ def read_new_clips(recipe: Recipe, labels: list[str], known: pd.DataFrame) -> Ne
         raise DataError(recipe.data, problems)
     tables = data.to_datasets(table, recordings.clips)
     return NewClips(tables, provenance.clips_of(tables))
+
+
+def _without_unknown(table: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
+    """Take out the clips that are no request: only training learns from them; say so."""
+    is_left_out = is_unknown(table)
+    if is_left_out.any():
+        text = (
+            "warning: %s: left out %d clips whose intent is unknown; only `train` learns from them"
+        )
+        logger.warning(text, recipe.data, is_left_out.sum())
+    return table.assign(split=table["split"].mask(is_left_out, ""))
 
 
 def _lookalike_problems(intents: pd.Series, labels: list[str]) -> list[str]:

@@ -12,11 +12,12 @@ from matplotlib.figure import Figure
 
 from .audio import say_nothing
 from .errors import AudioError, ModelError, UserError
-from .names import escape_markdown, one_line
+from .names import escape_markdown, likeness, one_line
 from .paths import BUNDLED, ROOT
 from .predict import IntentClassifier
 from .quality import complaints, measure
 from .recorder import Recordings
+from .tables import UNKNOWN
 
 PICTURE_POINTS = 800  # of a waveform; more are not seen
 
@@ -61,12 +62,13 @@ def answer(classifier: IntentClassifier, clip: str | None) -> Answer:
 
 def in_words(answered: dict[str, Any], milliseconds: float) -> str:
     """Say what was answered, by which model and engine, and how fast (Markdown)."""
+    heading = escape_markdown(answered["label"])
     closest = ""
     if "guess" in answered:
-        guess = escape_markdown(answered["guess"])
-        closest = f"rejected: closest is {guess}, below the model's threshold; "
+        heading = escape_markdown(f"Unknown: {answered['reason']}")
+        closest = f"closest is {escape_markdown(answered['guess'])}, "
     return (
-        f"## {escape_markdown(answered['label'])}\n"
+        f"## {heading}\n"
         f"{closest}score {answered['score']:.2f}, "
         f"{answered['seconds']:.2f} s of audio answered in {milliseconds:.0f} ms "
         f"by {escape_markdown(answered['model'])} "
@@ -149,14 +151,19 @@ class Studio:
         self.drafts: set[str] = set()
 
     def intents(self) -> list[str]:
-        """List the intents that there are recordings of, then the model's."""
+        """List the intents that there are recordings of, then the model's.
+
+        What is no request stands last, so that nobody is asked for it first.
+        """
         recorded = [row["intent"] for row in self.recordings.rows()]
-        return list(dict.fromkeys([*recorded, *self.labels]))
+        names = dict.fromkeys([*recorded, *self.labels])
+        return sorted(names, key=lambda name: likeness(name) == UNKNOWN)
 
     def next_phrasing(self, intent: str | None, said: str = "") -> str:
         """Pick what to say after `said`.
 
-        Of an intent's phrasings one recorded least, in turn; else the intent's name.
+        Of an intent's phrasings one recorded least, in turn; else the intent's name. Nothing for
+        what is no request: it is none with a name.
         """
         intent = one_line(intent)
         rows = self.recordings.rows()
@@ -164,7 +171,8 @@ class Studio:
         texts = self.phrasings.get(intent, [])
         start = texts.index(said) + 1 if said in texts else 0
         in_turn = texts[start:] + texts[:start]
-        return min(in_turn, key=recorded.count, default=intent.replace("_", " "))
+        name = "" if likeness(intent) == UNKNOWN else intent.replace("_", " ")
+        return min(in_turn, key=recorded.count, default=name)
 
     def keep(self, entry: Entry) -> Kept:
         """Keep a clip. Raises `UserError` for what `Recordings.keep` refuses."""

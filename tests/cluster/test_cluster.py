@@ -229,6 +229,9 @@ def test_ray_data_scores_a_folder(cluster, url, clips, tmp_path, model_folder, c
     rows = {Path(row["file"]).stem: row for row in map(json.loads, lines)}
     assert len(lines) == len(rows) == 5
     assert "not audio" in rows.pop("text")["error"]
+    columns = "file label guess reason score seconds error"
     for intent, row in rows.items():
+        assert list(row) == columns.split()
         assert (row["label"], row["error"]) == (intent, None)
+        assert (row["guess"], row["reason"]) == (None, None)
         assert row["score"] == pytest.approx(classifier.predict(clips[intent]).score, abs=1e-5)

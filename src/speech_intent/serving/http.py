@@ -1,6 +1,6 @@
 """HTTP around a queue: routes, key, errors.
 
-An app's state holds its `settings`, its `queue` once it runs, and the counter `audio_seconds`.
+An app's state holds its `settings`, its `queue` once it runs, and its `counters`.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ def create_app(make_queue: Callable[[], Queue], settings: Settings) -> FastAPI:
     )
     key_needed = [Depends(check_key)] if settings.api_key else []
     app.state.settings = settings
-    app.state.audio_seconds = add_metrics(app, key_needed)
+    app.state.counters = add_metrics(app, key_needed)
     app.include_router(guarded, dependencies=key_needed)
     app.include_router(public)
     app.add_exception_handler(Busy, busy)
@@ -112,7 +112,7 @@ async def answer_in_time(request: Request, clip: Clip) -> Answer:
     except TimeoutError:
         problem = f"got no answer within {patience:g} s"
         return refusal(504, AudioError(clip.name, problem, "try again later"))
-    state.audio_seconds.inc(answer.seconds)
+    state.counters.count(answer)
     return answer
 
 

@@ -1,17 +1,34 @@
 """What Prometheus may ask at /metrics."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_fastapi_instrumentator import Instrumentator
 
+from .answers import Answer
 
-def add_metrics(app: FastAPI, dependencies: Sequence[Any]) -> Counter:
+
+@dataclass(frozen=True)
+class Counters:
+    """What the app itself has to raise."""
+
+    audio_seconds: Counter
+    answers: Counter  # by label: the model's intents and "unknown", so that they stay few
+
+    def count(self, answer: Answer) -> None:
+        """Count an answer; a refusal has no label."""
+        self.audio_seconds.inc(answer.seconds)
+        if "label" in answer.body:
+            self.answers.labels(answer.body["label"]).inc()
+
+
+def add_metrics(app: FastAPI, dependencies: Sequence[Any]) -> Counters:
     """Count the requests of an app, and show what its queue holds.
 
-    Returns the counter of seconds of audio answered, which the app itself has to raise.
+    Returns the counters of answers.
     """
     registry = CollectorRegistry()
     instrumentator = Instrumentator(registry=registry, should_group_status_codes=False)
@@ -29,8 +46,15 @@ def add_metrics(app: FastAPI, dependencies: Sequence[Any]) -> Counter:
         registry=registry,
     )
     lost.set_function(lambda: app.state.queue.n_lost)
-    return Counter(
+    seconds = Counter(
         "speech_intent_audio_seconds",
         "Seconds of audio answered",
         registry=registry,
     )
+    answers = Counter(
+        "speech_intent_answers",
+        "Clips answered, by intent or unknown",
+        ["label"],
+        registry=registry,
+    )
+    return Counters(seconds, answers)

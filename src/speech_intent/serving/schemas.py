@@ -4,6 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
+from ..rejection import Reason
+
 ANSWER = {
     "file": "clip.wav",
     "label": "battery",
@@ -15,11 +17,17 @@ ANSWER = {
     "precision": "float32",
     "warnings": [],
 }
+UNKNOWN_ANSWER = ANSWER | {
+    "file": "cough.wav",
+    "label": "unknown",
+    "guess": "battery",
+    "reason": "far from everything taught",
+}
 REFUSAL = {"file": "empty.wav", "detail": "empty.wav: is empty; record or copy it again"}
 
 
-def _like(example: Any) -> ConfigDict:
-    return ConfigDict(json_schema_extra={"examples": [example]})
+def _like(*examples: Any) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": list(examples)})
 
 
 class Score(BaseModel):
@@ -30,15 +38,19 @@ class Score(BaseModel):
 
 
 class Answered(BaseModel):
-    """The intents of a clip, best first: what `inference.py --json` says, with `warnings`."""
+    """The intents of a clip, best first: what `inference.py --json` says, with `warnings`.
 
-    model_config = _like(ANSWER)
+    A clip that is none of the taught requests has the label "unknown", a `guess` and a `reason`.
+    """
+
+    model_config = _like(ANSWER, UNKNOWN_ANSWER)
 
     file: str
-    label: str = Field(description='the best intent, or "unknown" if its score is too low')
+    label: str = Field(description='the best intent, or "unknown" where there is a reason')
     guess: str | None = Field(None, description="the best intent, beside an unknown label")
-    score: float
-    scores: list[Score]
+    reason: Reason | None = Field(None, description="why the label is unknown; else left out")
+    score: float = Field(description="of the best intent, also where it is but a guess")
+    scores: list[Score] = Field(description="of every intent, best first; never of unknown")
     seconds: float = Field(description="duration of the clip")
     model: str
     engine: str
@@ -69,7 +81,7 @@ class TooLong(Refused):
 class Batch(RootModel[list[Answered | Refused]]):
     """An answer for each file, in their order."""
 
-    model_config = _like([ANSWER, REFUSAL])
+    model_config = _like([ANSWER, UNKNOWN_ANSWER, REFUSAL])
 
 
 class Problem(BaseModel):
@@ -117,7 +129,7 @@ class About(BaseModel):
     model: str
     engine: str
     precision: str
-    labels: list[str]
+    labels: list[str] = Field(description="every intent; unknown is none")
 
 
 Responses = dict[int | str, dict[str, Any]]
@@ -126,7 +138,7 @@ NO_CLIP = {"model": NoFile, "description": "No clip in the request"}
 WAIT = {"model": TooBusy, "description": "Too busy; Retry-After says for how long"}
 
 PREDICT: Responses = {
-    200: {"model": Answered, "description": "The intents, best first"},
+    200: {"model": Answered, "description": "The intents, best first, or unknown"},
     400: NO_CLIP,
     413: {"model": TooLong | TooLarge, "description": "Too large or too long"},
     422: {"model": Refused, "description": "Not a usable clip"},

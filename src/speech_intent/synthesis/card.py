@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..names import escape_markdown
+from ..tables import UNKNOWN, is_unknown
 from .voices import ENGINE_SHARES
 
 ENGINES = {  # what they are, and the terms that they and their voices state
@@ -31,10 +32,10 @@ tags:
 **All of this speech is synthetic: no person was recorded.** A classifier that is trained on it has
 heard nobody, and its accuracy on these clips says nothing about people.
 
-`python -m speech_intent.synthesize` made {n_clips:,} clips of {n_intents} intents from {n_texts:,}
-sentences: 16 kHz, mono, FLAC. `metadata.csv` has the columns file_name, intent, speaker, engine,
-text and split. Each split has voices of its own; half of the clips were put into a room, noise, or
-a telephone.
+`python -m speech_intent.synthesize` made {n_clips:,} clips{what}
+from {n_texts:,} sentences: 16 kHz, mono, FLAC. `metadata.csv` has the columns file_name, intent,
+speaker, engine, text and split. Each split has voices of its own; half of the clips were put into a
+room, noise, or a telephone.
 
 | engine | clips | speakers |
 |---|---:|---:|
@@ -52,12 +53,21 @@ def write(folder: Path, table: pd.DataFrame) -> None:
     """Write the card of a table of clips into its folder."""
     text = CARD.format(
         n_clips=len(table),
-        n_intents=table["intent"].nunique(),
+        what=_what(table),
         n_texts=table["text"].nunique(),
         engines="\n".join(_engine_rows(table)),
         intents="\n".join(_intent_rows(table)),
     )
     (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def _what(table: pd.DataFrame) -> str:
+    """Say what the clips are of; those that are no request count apart."""
+    is_other = is_unknown(table)
+    of = f" of {table.loc[~is_other, 'intent'].nunique()} intents"
+    if not is_other.any():
+        return of
+    return f"{of}, {is_other.sum():,} of them examples of what is not to be answered (`unknown`),"
 
 
 def _engine_rows(table: pd.DataFrame) -> list[str]:
@@ -72,6 +82,7 @@ def _engine_rows(table: pd.DataFrame) -> list[str]:
 def _intent_rows(table: pd.DataFrame) -> list[str]:
     counts = pd.crosstab(table["intent"], table["split"])
     counts = counts.reindex(columns=["train", "validation", "test"], fill_value=0)
+    counts = counts.sort_index(key=lambda names: names == UNKNOWN, kind="stable")
     return [
         f"| {escape_markdown(str(intent))} | " + " | ".join(map(str, row)) + " |"
         for intent, row in zip(counts.index, counts.to_numpy(), strict=True)

@@ -37,9 +37,10 @@ def plan(
 ) -> list[Clip]:
     """Share `n_clips` out over the intents, their sentences and voices.
 
-    None are 200 an intent, or as many as there are sentences. Sentences without a split are spoken
-    in all of them, by other voices in each; those with one by that split's voices. Raises
-    `UserError` for too few clips.
+    None are 200 an intent, or as many as there are sentences; what is no request ("unknown") gets
+    as many as an intent, by the same voices: a voice must not give it away. Sentences without a
+    split are spoken in all of them, by other voices in each; those with one by that split's
+    voices. Raises `UserError` for too few clips.
     """
     rng = np.random.default_rng([seed, len(sentences)])
     intents = sorted({sentence.intent for sentence in sentences})

@@ -10,7 +10,7 @@ from ..errors import DataError, UserError
 from ..names import composed, likeness, one_line, printable
 from ..recipes import PLAIN
 from ..table_files import read_rows
-from ..tables import SPLITS, split_name
+from ..tables import SPLITS, UNKNOWN, split_name
 from .patterns import Pattern, may_be_empty, parse
 
 LONGEST = 400  # characters of a sentence; half a minute of speech
@@ -20,7 +20,7 @@ LONGEST = 400  # characters of a sentence; half a minute of speech
 class Sentence:
     """One row: what is said, or a pattern of it, and what it means."""
 
-    intent: str
+    intent: str  # "unknown": what is said is no request
     pattern: Pattern
     split: str  # "" where the file names none
     line: int  # of the file
@@ -29,7 +29,8 @@ class Sentence:
 def read_sentences(path: Path) -> list[Sentence]:
     """Read a table with the columns `intent` and `text`, and maybe `split`.
 
-    Raises `DataError` with every row that nobody could speak or that has no intent.
+    Rows whose intent is "unknown" are examples of what is not to be answered. Raises `DataError`
+    with every row that nobody could speak or that has no intent.
     """
     if not path.is_file():
         raise UserError(path, "is not there", "name a CSV file with the columns intent and text")
@@ -63,6 +64,8 @@ def _sentence(line: int, text: str, intent: str, split: str) -> Sentence:
     intent = one_line(composed(intent))
     if not intent:
         raise ValueError("has no intent")
+    if likeness(intent) == UNKNOWN:
+        intent = UNKNOWN
     if not text:
         raise ValueError("has no text")
     problem = unspeakable(text)
@@ -106,7 +109,7 @@ def _split_problems(sentences: list[Sentence]) -> Iterator[str]:
     bare = [sentence.line for sentence in sentences if not sentence.split]
     if bare:
         yield f"line {bare[0]}: has no split, where other lines name one"
-    intents = {sentence.intent for sentence in sentences}
+    intents = {sentence.intent for sentence in sentences} - {UNKNOWN}
     trained = {sentence.intent for sentence in sentences if sentence.split == "train"}
     for intent in sorted(intents - trained):
         yield f"the intent {intent!r} has no sentence in train"
