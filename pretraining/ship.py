@@ -82,7 +82,7 @@ def score_classifier(folder: Path) -> None:
         "note": recipe.note,
     }
     classifier = IntentClassifier.from_pretrained(folder, engine="torch")
-    others = negatives.collect(recipe, splits.tables, splits.unknown)["test"]
+    others = negatives.of_split(recipe, splits.tables, splits.unknown, "test")
     with tempfile.TemporaryDirectory() as scratch:
         evaluation.evaluate_model(
             classifier, splits.tables["test"], Path(scratch), record, others=others

@@ -64,7 +64,7 @@ def score_model(
         **remarks.of_model(hub_models.model_folder(model)),
     }
     name = "test" if split == held_out.ALL else split
-    others = negatives.collect(recipe, splits.tables, splits.unknown)[name]
+    others = negatives.of_split(recipe, splits.tables, splits.unknown, name)
     with held(output_dir):
         return evaluate_model(
             classifier, splits.tables[name], output_dir, record, robustness, others
@@ -83,7 +83,7 @@ def evaluate_model(
 
     The model is not changed. `output_dir` gets what `write_results` writes and, with `robustness`,
     `robustness.csv`: accuracy under each of `conditions`. A model that tells what it was never
-    taught answers `others` too, clips of no intent (`negatives.collect`): `unknown.csv`. Returns
+    taught answers `others` too, clips of no intent (`negatives.of_split`): `unknown.csv`. Returns
     the contents of metrics.json.
     Raises `ModelError` for intents that the model does not know.
     """

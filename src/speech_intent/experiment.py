@@ -75,7 +75,7 @@ def _score(
         **data.facts(tables),
         **({"added": list(recipe.add)} if recipe.add else {}),
     }
-    others = negatives.collect(recipe, tables, splits.unknown)["test"]
+    others = negatives.of_split(recipe, tables, splits.unknown, "test")
     result = evaluation.evaluate_model(
         classifier, tables["test"], output_dir, record, others=others
     )

@@ -33,36 +33,45 @@ FEWEST = 100
 VALIDATION_SHARE = 0.15  # of a folder's clips
 
 
-def collect(
-    recipe: Recipe, tables: "DatasetDict", unknown: "DatasetDict | None" = None
-) -> "DatasetDict":
-    """Collect the clips of no intent for a recipe, in the splits of its tables.
+def of_split(
+    recipe: Recipe, tables: "DatasetDict", unknown: "DatasetDict | None", split: str
+) -> "Dataset":
+    """Collect the clips of no intent that a recipe names for a split of its tables.
 
-    `tables` and `unknown` are those of `data.Splits`; without the latter the data have none. Gives
-    train, validation and test with the columns `audio` ({"bytes", "path"}, not decoded), `seconds`,
-    `label` (a ClassLabel in which "unknown" stands last) and `kind`, in words. All are empty where
-    there are no such clips, and none are asked for. Raises `DataError` for a folder that cannot be
+    `tables` and `unknown` are those of `data.Splits`; without the latter the data have none. The
+    columns are `audio` ({"bytes", "path"}, not decoded), `seconds`, `label` (a ClassLabel in which
+    "unknown" stands last) and `kind`, in words. Raises `DataError` for a folder that cannot be
     used.
     """
-    from datasets import ClassLabel, DatasetDict, Features, Value, concatenate_datasets
+    from datasets import ClassLabel, Features, Value, concatenate_datasets
 
     known = tables["train"].features
     label = ClassLabel(names=[*known["label"].names, UNKNOWN])
     columns = {name: known[name] for name in ("audio", "seconds")}
     features = Features({**columns, "label": label, "kind": Value("string")})
-    others = _others(recipe)
-    found = {}
-    for split in SPLITS:
-        parts = [_labelled(others.get(split, []), features)]
-        if unknown is not None:
-            own = unknown[split].select_columns(["audio", "seconds", "label"])
-            own = own.add_column("kind", [OWN] * len(own), feature=features["kind"])
-            parts.insert(0, own.cast(features))
-        found[split] = concatenate_datasets(parts)
+    parts = [_labelled(_others(recipe).get(split, []), features)]
+    if unknown is not None:
+        own = unknown[split].select_columns(["audio", "seconds", "label"])
+        own = own.add_column("kind", [OWN] * len(own), feature=features["kind"])
+        parts.insert(0, own.cast(features))
+    return concatenate_datasets(parts)
+
+
+def collect(
+    recipe: Recipe, tables: "DatasetDict", unknown: "DatasetDict | None" = None
+) -> "DatasetDict":
+    """Collect the clips of no intent of all splits (`of_split`), as training takes them.
+
+    Of train, no more than so many others bear, and with them `mixtures`. All are empty where there
+    are no such clips, and none are asked for.
+    """
+    from datasets import DatasetDict, concatenate_datasets
+
+    found = {split: of_split(recipe, tables, unknown, split) for split in SPLITS}
     if len(found["train"]):
-        found["train"] = _few_enough(found["train"], len(tables["train"]), recipe.numbers.seed)
-        mixed = _labelled(_mixed(tables["train"], recipe.numbers.seed), features)
-        found["train"] = concatenate_datasets([found["train"], mixed])
+        train = _few_enough(found["train"], len(tables["train"]), recipe.numbers.seed)
+        mixed = _labelled(_mixed(tables["train"], recipe.numbers.seed), train.features)
+        found["train"] = concatenate_datasets([train, mixed])
     return DatasetDict(found)
 
 

@@ -51,10 +51,13 @@ def ingredients(recipe: Recipe) -> dict[str, Any]:
     return found
 
 
-def clips_of(tables: "DatasetDict") -> pd.DataFrame:
-    """List the clips of train, validation and test: `COLUMNS`, all text."""
+def clips_of(tables: "DatasetDict", unknown: "DatasetDict | None" = None) -> pd.DataFrame:
+    """List the clips of train, validation and test: `COLUMNS`, all text.
+
+    Those of no intent, `unknown` of `data.Splits`, stand behind the others.
+    """
     lists = []
-    for split, table in tables.items():
+    for split, table in [*tables.items(), *(unknown or {}).items()]:
         names = table.features["label"].names
         columns = {
             "split": split,

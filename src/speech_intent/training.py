@@ -98,7 +98,7 @@ def fine_tune(
     checkpoints = output_dir / "checkpoints"
     if is_main_process():
         begun = done.exists() or run_folder.last_checkpoint(checkpoints) is not None
-        clips = provenance.clips_of(tables)
+        clips = provenance.clips_of(tables, unknown)
         provenance.claim(output_dir, provenance.ingredients(recipe), clips, begun)
     if done.exists():  # killed after training, before the test split was scored
         return json.loads(done.read_text(encoding="utf-8"))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def answer_unknown(classifier: IntentClassifier, table: "Dataset") -> pd.DataFrame:
-    """Answer clips of no intent, a table of `negatives.collect`.
+    """Answer clips of no intent, a table of `negatives.of_split`.
 
     Gives a row a clip: `kind`, `seconds`, `predicted`, `score`, `knownness`, `accepted` and
     `reason`, "" where it was answered.
