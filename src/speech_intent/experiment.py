@@ -112,7 +112,8 @@ def compare_encoders(
 
 def _finished(recipe: Recipe, folder: Path) -> dict[str, Any]:
     """Read the figures of a finished run. Raises `OutputError` if it is made of something else."""
-    clips = provenance.clips_of(data.load_data(recipe).tables)
+    splits = data.load_data(recipe)
+    clips = provenance.clips_of(splits.tables, splits.unknown)
     provenance.claim(folder, provenance.ingredients(recipe), clips)
     return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
 
