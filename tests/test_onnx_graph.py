@@ -120,6 +120,7 @@ def test_batch_and_length_of_waveforms_are_open(tmp_path):
         "input_values": ["batch", "samples"],
         "attention_mask": ["batch", "samples"],
         "logits": ["batch", 4],
+        "pooled": ["batch", TINY["hidden_size"]],
     }
     assert all(torch.equal(value, weights[name]) for name, value in network.state_dict().items())
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
@@ -139,6 +140,7 @@ def test_the_batch_of_whisper_is_open_and_its_length_fixed(tmp_path):
     assert shapes(tmp_path / "model.onnx") == {
         "input_features": ["batch", 16, 200],
         "logits": ["batch", 4],
+        "pooled": ["batch", TINY["hidden_size"]],
     }
     values = torch.randn(3, 16, 200)
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")

@@ -76,7 +76,8 @@ def test_no_clip_empties_the_answer(classifier):
 
 def answered(label: str = "battery", accepted: bool = True, model: str = "a/b") -> dict:
     ranked = ((label, 0.4), ("other", 0.3))
-    prediction = Prediction(label, 0.4, ranked, 1.0, "onnx", "int8", accepted)
+    reason = None if accepted else "its score is too low"
+    prediction = Prediction(label, 0.4, ranked, 1.0, "onnx", "int8", reason)
     return prediction.as_dict(file="clip.wav", model=model)
 
 

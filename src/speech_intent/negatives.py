@@ -40,8 +40,9 @@ def collect(
 
     `tables` and `unknown` are those of `data.Splits`; without the latter the data have none. Gives
     train, validation and test with the columns `audio` ({"bytes", "path"}, not decoded), `seconds`,
-    `label` (a ClassLabel in which "unknown" stands last) and `kind`, in words. All are empty where there are no such clips, and
-    none are asked for. Raises `DataError` for a folder that cannot be used.
+    `label` (a ClassLabel in which "unknown" stands last) and `kind`, in words. All are empty where
+    there are no such clips, and none are asked for. Raises `DataError` for a folder that cannot be
+    used.
     """
     from datasets import ClassLabel, DatasetDict, Features, Value, concatenate_datasets
 
@@ -153,4 +154,6 @@ def _labelled(rows: list[dict[str, Any]], features: "Features") -> "Dataset":
     from datasets import Dataset
 
     last = features["label"].num_classes - 1
-    return Dataset.from_list([{**row, "label": last} for row in rows], features=features)
+    # Column by column: of no rows, `from_list` would know no columns.
+    columns = {name: [{**row, "label": last}[name] for row in rows] for name in features}
+    return Dataset.from_dict(columns, features=features)
