@@ -54,7 +54,7 @@ def collect(
     found = {}
     for split in SPLITS:
         parts = [_labelled(others.get(split, []), features)]
-        if unknown is not None:
+        if unknown is not None and len(unknown[split]):
             own = unknown[split].select_columns(["audio", "seconds", "label"])
             own = own.add_column("kind", [OWN] * len(own), feature=features["kind"])
             parts.insert(0, own.cast(features))
