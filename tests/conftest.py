@@ -24,6 +24,7 @@ os.environ |= {"XDG_CACHE_HOME": HF_HOME}
 os.environ |= {"OMP_NUM_THREADS": "1", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
 
 import csv  # noqa: E402
+from collections.abc import Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import numpy as np  # noqa: E402
@@ -81,6 +82,32 @@ def write_csv(path: Path, rows: list[dict]) -> None:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
+
+
+# Split of the pack of clips of no intent: how many.
+UNKNOWN_CLIPS = {"train": 6, "validation": 2, "test": 2}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unknown_pack(tmp_path_factory) -> Iterator[Path]:
+    """A pack of few clips of no intent in the place of the one in `dataset/unknown`."""
+    from speech_intent import paths
+
+    folder = tmp_path_factory.mktemp("pack") / "unknown"
+    rng = np.random.default_rng(0)
+    rows = []
+    (folder / "audio").mkdir(parents=True)
+    for split, n in UNKNOWN_CLIPS.items():
+        for i in range(n):
+            name = f"audio/{split}-{i}.wav"
+            noise = 0.1 * rng.standard_normal(round(0.3 * RATE))
+            soundfile.write(folder / name, noise.astype(np.float32), RATE)
+            row = {"file_name": name, "kind": "noise" if i % 2 else "breath", "speaker": ""}
+            rows.append({**row, "engine": "", "text": "", "split": split, "seconds": "0.3000"})
+    write_csv(folder / "metadata.csv", rows)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paths, "UNKNOWN", folder)
+        yield folder
 
 
 @pytest.fixture(scope="session")
@@ -156,10 +183,13 @@ def numbers():
 
 @pytest.fixture(scope="session")
 def recipe(tone_folder, encoders):
-    """The tones, a tiny encoder and `numbers`; `recipe(data=..., seed=1)` changes some."""
+    """The tones, a tiny encoder and `numbers`; `recipe(data=..., seed=1)` changes some.
+
+    Tests of what a model does not answer change `unknown`: without it, every clip is answered.
+    """
     from speech_intent.recipes import resolve
 
-    usual = {"data": tone_folder, "encoder": encoders["wav2vec2_layer"]} | QUICK
+    usual = {"data": tone_folder, "encoder": encoders["wav2vec2_layer"], "unknown": "none"} | QUICK
     return lambda **changed: resolve(**usual | changed)
 
 

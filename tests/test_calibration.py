@@ -64,30 +64,6 @@ def test_one_right_and_certain_answer_has_no_calibration_error():
     assert calibration.calibration_error_interval(np.array([1.0]), np.array([1])) == [0, 0]
 
 
-def test_hand_worked_thresholds():
-    scores = np.array([0.9, 0.8, 0.7, 0.6])
-    is_correct = np.array([1, 1, 0, 1])
-    assert calibration.fit_threshold(scores, is_correct, 1.0) == 0.8
-    assert calibration.fit_threshold(scores, is_correct, 0.75) == 0.0  # all together are so right
-    assert calibration.fit_threshold(scores, 1 - is_correct, 0.9) == 1.0
-
-
-def test_equal_scores_stand_or_fall_together():
-    assert calibration.fit_threshold(np.array([0.9, 0.9]), np.array([1, 0]), 0.9) == 1.0
-
-
-@settings(deadline=None)
-@given(
-    st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60),
-    st.floats(0.5, 1.0),
-)
-def test_answers_above_the_threshold_are_as_precise_as_wanted(pairs, precision):
-    scores, is_correct = (np.array(column) for column in zip(*pairs, strict=True))
-    is_accepted = scores >= calibration.fit_threshold(scores, is_correct, precision)
-    nobody = not is_accepted.any() or (scores[is_accepted] == 1.0).all()
-    assert nobody or is_correct[is_accepted].mean() >= precision
-
-
 def test_coverage_and_accuracy_of_what_is_answered_by_hand():
     is_correct = np.array([True, True, False, True, False, True])
     is_accepted = np.array([True, True, True, False, False, False])

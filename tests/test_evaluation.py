@@ -11,7 +11,7 @@ import soundfile
 from datasets import ClassLabel, Dataset, Features, Value
 from matplotlib.image import imread
 
-from speech_intent import data, evaluation, plots
+from speech_intent import data, evaluation, plots, rejection
 from speech_intent.audio import AudioWarning
 from speech_intent.errors import DataError, ModelError, OutputError, UserError
 from speech_intent.intervals import wilson_interval
@@ -54,7 +54,7 @@ class Stub:
             score,
             tuple(scores),
             seconds=0.20004,
-            accepted=accepted,
+            reason=None if accepted else rejection.LOW,
             warnings=self.warnings,
         )
 

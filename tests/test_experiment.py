@@ -161,6 +161,7 @@ def test_a_run_killed_in_mid_epoch_goes_on_from_its_last_checkpoint(
     out = tmp_path / "out"
     given = QUICK | {"epochs": 5}  # of 4 steps
     options = {"data": str(tone_folder), "encoder": str(encoders["wav2vec2_layer"]), **given}
+    options["unknown"] = "none"
     command = [sys.executable, "-c", KILLED_IN_EPOCH_3, json.dumps(options), str(out)]
     process = subprocess.run(command, capture_output=True, text=True)
     assert process.returncode == -signal.SIGKILL, process.stderr
@@ -240,6 +241,7 @@ def test_a_run_killed_after_its_last_epoch_is_not_trained_any_more(
     if ended == "early":
         changed = {"patience": 1, "learning_rate": 1e-12}  # after two epochs, of twenty
     options = {"data": str(tone_folder), "encoder": str(encoders["wav2vec2_layer"]), **QUICK}
+    options["unknown"] = "none"
     arguments = [json.dumps(options | changed), str(out)]
     process = subprocess.run([sys.executable, "-c", STOPPED, *arguments], capture_output=True)
     assert process.returncode == -signal.SIGKILL, process.stderr

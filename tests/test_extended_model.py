@@ -45,7 +45,7 @@ def train_three(recipe, folder, write_folder, encoder, **changed) -> Path:
 def three(tmp_path_factory, recipe, write_folder, encoders) -> Path:
     """A model that knows three of the tones."""
     folder = tmp_path_factory.mktemp("three")
-    options = {"target_precision": 0.9}
+    options = {"unknown": "bundled"}
     return train_three(recipe, folder, write_folder, encoders["wav2vec2_layer"], **options)
 
 
@@ -171,30 +171,26 @@ def test_no_clip_that_was_added_is_tested_on(added, three, new, tone):
 def test_temperature_and_threshold_are_fitted_again(added, three):
     before = AutoConfig.from_pretrained(three)
     after = AutoConfig.from_pretrained(added[0] / "model")
-    assert 0 <= after.rejection_threshold <= 1
-    assert added[1]["threshold"] == after.rejection_threshold
+    assert after.rejection_digest == sha256(added[0] / "model" / "unknown.safetensors")
+    assert after.rejection_digest != before.rejection_digest
+    assert added[1]["threshold"] is None
     assert added[1]["temperature"] == after.calibration_temperature
     assert after.calibration_temperature != before.calibration_temperature
 
 
-def test_scores_of_validation_clips_make_the_threshold(added, tone_folder):
-    """Of the answers from the threshold on, the share that was asked for is right."""
+def test_what_is_not_answered_is_settled_anew_on_all_validation_clips(added, three):
+    """The row for clips of no intent stays: only the temperature moves it."""
     assert added[1]["old"]["after"]["n"] == 9
-    learned = _learned(added)
-    scores = np.exp(learned.logits - np.logaddexp.reduce(learned.logits, axis=1, keepdims=True))
-    is_right = scores.argmax(axis=1) == learned.logit_labels
-    accepted = scores.max(axis=1) >= added[1]["threshold"]
-    assert accepted.any() and is_right[accepted].mean() >= 0.9
-
-
-def _learned(added):
-    """Learn the same again, to look inside."""
-    entry = json.loads((added[0] / "model" / "training.json").read_text())["added"][0]
-    trained = extended_model.load_trained(entry["model"])
-    recipe = resolve(data=entry["data"])
-    clips = extended_model.new_clips.read_new_clips(recipe, trained.labels, trained.clips)
-    given = [extended_model._given(trained, clips, split) for split in ("train", "validation")]
-    return extended_model.extended_head.learn(trained.known(), *given)
+    record = added[1]["unknown"]
+    assert (record["promise"], record["share"], record["kept"]) == ("accept", 0.95, False)
+    before = IntentClassifier.from_pretrained(three).rejection
+    after = IntentClassifier.from_pretrained(added[0] / "model").rejection
+    temperatures = [AutoConfig.from_pretrained(three).calibration_temperature]
+    temperatures.append(added[1]["temperature"])
+    expected = before.unknown * temperatures[0] / temperatures[1]
+    np.testing.assert_allclose(after.unknown, expected, rtol=1e-3, atol=1e-5)
+    assert (len(before.centres), len(after.centres)) == (3, 4)
+    assert record["answered"] == record["n"]  # too few clips for more
 
 
 def test_a_threshold_of_somebodys_own_stays(tmp_path, three, new):

@@ -16,6 +16,7 @@ from speech_intent import AudioError, IntentClassifier, ModelError, Prediction
 from speech_intent.audio import AudioWarning
 from speech_intent.model import build_model
 from speech_intent.model_config import ModelConfig
+from speech_intent.outputs import Outputs
 from speech_intent.predict import BATCH_SIZE
 
 RATE = 16_000
@@ -34,15 +35,17 @@ class Model:
     precision = "float32"
     extractor = SimpleNamespace(sampling_rate=RATE)
 
-    def __init__(self, *labels: str, logits=lambda first: [0.0], **config):
+    def __init__(self, *labels: str, logits=None, **config):
         names = dict(enumerate(labels))
         self.config = ModelConfig("wav2vec2", names, **config)
-        self.logits = logits
+        self.logits = logits or (lambda first: [0.0] * len(labels))
         self.sizes: list[int] = []
 
-    def __call__(self, waveforms):
+    def outputs(self, waveforms):
         self.sizes.append(len(waveforms))
-        return np.array([self.logits(float(waveform[0])) for waveform in waveforms], np.float32)
+        logits = [self.logits(float(waveform[0])) for waveform in waveforms]
+        pooled = [[waveform[0]] for waveform in waveforms]
+        return Outputs(np.array(logits, np.float32), np.array(pooled, np.float32))
 
 
 def constant(value: float, seconds: float = 0.5) -> tuple[np.ndarray, int]:
@@ -88,6 +91,7 @@ def test_an_answer_below_the_models_threshold_is_not_accepted(threshold, accepte
     assert classifier.threshold == threshold
     prediction = classifier.predict(constant(0.5))
     assert (prediction.score, prediction.accepted) == (0.5, accepted)
+    assert prediction.reason == (None if accepted else "its score is too low")
 
 
 def test_a_prediction_carries_what_is_odd_about_the_clip(tmp_path, caplog):
@@ -178,10 +182,13 @@ def test_only_the_best_intents_may_be_wanted(top_k, n):
 
 
 def test_an_answer_that_is_not_accepted_is_unknown_with_a_guess():
-    rejected = dataclasses.replace(PREDICTION, accepted=False)
+    rejected = dataclasses.replace(PREDICTION, reason="no speech")
+    assert PREDICTION.accepted
+    assert not rejected.accepted
     answer = rejected.as_dict(file="clip.wav", model="mine", top_k=1)
-    assert list(answer)[:4] == ["file", "label", "guess", "score"]
+    assert list(answer)[:5] == ["file", "label", "guess", "reason", "score"]
     assert (answer["label"], answer["guess"], answer["score"]) == ("unknown", "a", 0.5)
+    assert answer["reason"] == "no speech"
     assert answer["scores"] == SCORES[:1]
 
 

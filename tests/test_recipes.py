@@ -33,7 +33,8 @@ SKIT = RECIPES["skit-s2i"]
         ("metric", ["f1_macro", "f1_micro", "f1_weighted", "accuracy"], ["loss"]),
         ("patience", [1], [0, 1.5]),
         ("freeze", ["auto", "none", "features", "encoder"], ["banana"]),
-        ("target_precision", [None, 0.9, 1], [0, 90, -0.5, math.nan]),
+        ("accept", [0.5, 0.99], [0, 1, 95, -0.5, math.nan]),
+        ("target_precision", [None, 0.9, 0.99], [0, 1, 90, -0.5, math.nan]),
         ("seed", [0, 2**32 - 1], [-1, 2**32, 0.5]),
     ],
 )
@@ -53,7 +54,7 @@ def test_a_refusal_says_what_can_be():
     assert str(error.value) == (
         "freeze: 'banana' cannot be; choose auto, none, features or encoder"
     )
-    with pytest.raises(UserError, match=r"above 0, at most 1$"):
+    with pytest.raises(UserError, match=r"above 0, below 1$"):
         Hyperparameters(target_precision=90)
 
 
@@ -76,6 +77,7 @@ def test_a_record_leaves_out_what_has_no_effect_on_a_frozen_encoder():
         "metric": "f1_macro",
         "freeze": "encoder",
         "class_weights": True,
+        "accept": 0.95,
         "seed": 3,
     }
 

@@ -11,6 +11,7 @@ from sklearn.metrics import f1_score
 from transformers import AutoConfig, AutoModelForAudioClassification, TrainerCallback
 
 from speech_intent import audio, calibration, data, frozen_head, model, provenance, training
+from speech_intent.digests import sha256
 from speech_intent.predict import IntentClassifier
 from speech_intent.recipes import Hyperparameters
 from speech_intent.trainer import build_trainer
@@ -63,12 +64,21 @@ def test_a_learning_rate_that_was_given_is_kept(encoders):
 
 
 def test_temperature_and_threshold_are_fitted_on_validation_and_saved(tmp_path, tables, recipe):
-    training.fine_tune(recipe(epochs=3, target_precision=0.9), tables, tmp_path)
+    record = training.fine_tune(recipe(epochs=3, target_precision=0.9), tables, tmp_path)
     config = AutoConfig.from_pretrained(tmp_path / "model")
     assert 0.5 <= config.calibration_temperature <= 20
-    assert 0 <= config.rejection_threshold <= 1
+    assert not hasattr(config, "rejection_threshold")  # of older models
+    assert config.rejection_digest == sha256(tmp_path / "model" / "unknown.safetensors")
+    assert (record["unknown"]["promise"], record["unknown"]["share"]) == ("precision", 0.9)
     classifier = IntentClassifier.from_pretrained(tmp_path / "model")
-    assert classifier.threshold == config.rejection_threshold
+    assert classifier.threshold is None
+    assert len(classifier.rejection.unknown) == 0  # no clip of no intent was learned from
+
+
+def test_without_clips_of_no_intent_and_without_a_promise_every_clip_is_answered(run_folder):
+    assert "unknown" not in json.loads((run_folder / "model" / "training.json").read_text())
+    assert not (run_folder / "model" / "unknown.safetensors").exists()
+    assert IntentClassifier.from_pretrained(run_folder / "model").rejection is None
 
 
 @pytest.mark.parametrize("family", ["wav2vec2_group", "wav2vec2_layer", "moonshine"])
@@ -152,13 +162,13 @@ def test_the_record_of_a_frozen_encoder_says_what_had_an_effect(tmp_path, tables
         "metric": "accuracy",
         "freeze": "encoder",
         "class_weights": True,
+        "accept": 0.95,
         "target_precision": 0.9,
         "seed": 0,
     }
     assert (record["epochs"], record["steps"]) == (None, None)
     assert list(record["best_validation"]) == ["accuracy"]
-    config = AutoConfig.from_pretrained(tmp_path / "out" / "model")
-    assert 0 <= config.rejection_threshold <= 1
+    assert record["unknown"]["n"] == 8
     log = pd.read_csv(tmp_path / "out" / "training_log.csv")
     best = log.loc[log["log_loss"].idxmin()]
     assert record["inverse_regularisation"] == pytest.approx(best["inverse_regularisation"])
@@ -261,6 +271,7 @@ def test_two_processes_train_one_model(tmp_path, tone_folder, encoders, freeze, 
     ]
     options = ["--data", tone_folder, "--encoder", encoders["wav2vec2_layer"], "--batch-size", "4"]
     options += ["--epochs", "1", "--no-augment", "--output-dir", tmp_path, "--freeze", freeze]
+    options += ["--unknown", "none"]
     command = [*torchrun, "-m", "speech_intent.train", *map(str, options)]
     process = subprocess.run(command, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr

@@ -164,8 +164,8 @@ def to_datasets(table: pd.DataFrame, clips: "Dataset") -> "DatasetDict":
     `file_name`, `label` (ClassLabel, sorted by name), `seconds`, `speaker` ("" where it is not
     known) and the table's other columns, as text. Rows whose intent is "unknown" are left out.
     """
-    known = table[~is_unknown(table)]
-    return _datasets(table, known, clips, sorted(known["intent"].unique()))
+    is_known = ~is_unknown(table)
+    return _datasets(table, is_known, clips, sorted(table.loc[is_known, "intent"].unique()))
 
 
 def unknown_datasets(table: pd.DataFrame, clips: "Dataset") -> "DatasetDict":
@@ -175,31 +175,32 @@ def unknown_datasets(table: pd.DataFrame, clips: "Dataset") -> "DatasetDict":
     """
     is_left = is_unknown(table)
     intents = sorted(table.loc[~is_left, "intent"].unique())
-    unknown = table[is_left].assign(intent=UNKNOWN)
-    return _datasets(table, unknown, clips, [*intents, UNKNOWN])
+    table = table.assign(intent=table["intent"].mask(is_left, UNKNOWN))
+    return _datasets(table, is_left, clips, [*intents, UNKNOWN])
 
 
 def _datasets(
-    table: pd.DataFrame, wanted: pd.DataFrame, clips: "Dataset", labels: list[str]
+    table: pd.DataFrame, is_wanted: pd.Series, clips: "Dataset", labels: list[str]
 ) -> "DatasetDict":
     """Put the wanted rows of a table beside their clips, split by split."""
     from datasets import ClassLabel, DatasetDict, Value
 
-    clips = clips.select(np.flatnonzero(table.index.isin(wanted.index)))
     label = ClassLabel(names=labels)
+    numbers = {name: i for i, name in enumerate(labels)}
     text = Value("string")
     columns = {
-        "file_name": (list(wanted["file_name"]), text),
-        "label": (label.str2int(list(wanted["intent"])), label),
-        "seconds": (list(wanted["seconds"]), Value("float32")),
-        "speaker": (list(wanted["speaker"]), text),
+        "file_name": (list(table["file_name"]), text),
+        "label": ([numbers.get(intent, -1) for intent in table["intent"]], label),
+        "seconds": (list(table["seconds"]), Value("float32")),
+        "speaker": (list(table["speaker"]), text),
     }
-    for name in wanted.columns:
+    for name in table.columns:
         if name not in TAKEN:
-            columns[name] = (list(wanted[name]), text)
+            columns[name] = (list(table[name]), text)
     for name, (values, kind) in columns.items():
         clips = clips.add_column(name, values, feature=kind)
-    rows = {split: np.flatnonzero(wanted["split"] == split) for split in SPLITS}
+    # The rows last: `datasets` gives no columns to what was chosen of a joined table, and is empty.
+    rows = {split: np.flatnonzero(is_wanted & (table["split"] == split)) for split in SPLITS}
     return DatasetDict({split: clips.select(rows[split]) for split in SPLITS})
 
 

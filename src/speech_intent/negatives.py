@@ -163,4 +163,6 @@ def _labelled(rows: list[dict[str, Any]], features: "Features") -> "Dataset":
     from datasets import Dataset
 
     last = features["label"].num_classes - 1
-    return Dataset.from_list([{**row, "label": last} for row in rows], features=features)
+    # Column by column: of no rows, `from_list` would know no columns.
+    columns = {name: [{**row, "label": last}[name] for row in rows] for name in features}
+    return Dataset.from_dict(columns, features=features)

@@ -42,7 +42,7 @@ def fit(scores: np.ndarray, is_correct: np.ndarray, promise: Promise) -> Thresho
     are answered, or none.
     """
     valid = _valid(scores, is_correct, promise)
-    fewest = fewest_clips(promise.share)
+    fewest = fewest_clips(promise)
     needed = fewest if len(scores) < fewest else None
     if promise.kind == "accept":
         if len(valid):
@@ -53,9 +53,17 @@ def fit(scores: np.ndarray, is_correct: np.ndarray, promise: Promise) -> Thresho
     return Threshold(float(scores.max()) + 1.0, False, needed)
 
 
-def fewest_clips(share: float) -> int:
-    """Count the clips that a promise takes if all of them keep it: share ** n is 0.1 or less."""
-    return math.ceil(round(math.log(1 - CONFIDENCE) / math.log(share), 6))
+def fewest_clips(promise: Promise) -> int:
+    """Count the clips that a promise takes if all of them keep it: share ** n is 0.1 or less.
+
+    For a precision it is that tenth shared out among the thresholds that are tried.
+    """
+    most_tried = N_TRIED if promise.kind == "precision" else 1
+    for n in range(1, most_tried):
+        if promise.share**n <= (1 - CONFIDENCE) / n:
+            return n
+    logarithm = math.log((1 - CONFIDENCE) / most_tried)
+    return math.ceil(round(logarithm / math.log(promise.share), 6))
 
 
 def _valid(scores: np.ndarray, is_correct: np.ndarray, promise: Promise) -> np.ndarray:

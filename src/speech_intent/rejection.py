@@ -64,9 +64,9 @@ class Rejection:
             row = standard @ self.unknown[:-1] + self.unknown[-1]
             every = np.column_stack([logits, row])
         best = logits.max(axis=1)
-        rest = np.sort(every, axis=1)
         # Log odds of the best intent: of what is not it, the logits add up.
-        others = _log_sum(np.where(rest == best[:, None], -np.inf, rest))
+        is_best = np.arange(every.shape[1]) == logits.argmax(axis=1)[:, None]
+        others = _log_sum(np.where(is_best, -np.inf, every))
         white = standard @ self.whitening.T
         squares = (white**2).sum(axis=1)[:, None] - 2 * white @ self.centres.T
         squares = squares + (self.centres**2).sum(axis=1)
