@@ -60,7 +60,8 @@ def train(classifier: NewClassifier, tables: "DatasetDict", numbers: Hyperparame
     write_head(classifier.model, head)
     logits = head.logits(pooled["validation"])
     label_ids = np.array(tables["validation"]["label"])
-    scores = metrics.validation_scores(numbers.metric)(EvalPrediction(logits, label_ids))
+    n_labels = tables["validation"].features["label"].num_classes
+    scores = metrics.validation_scores(numbers.metric, n_labels)(EvalPrediction(logits, label_ids))
     record = {
         "epochs": None,
         "steps": None,

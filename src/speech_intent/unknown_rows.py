@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from .additions import apart
 from .recipes import Recipe
 from .tables import is_corrected
 
@@ -13,8 +14,19 @@ def with_splits(unknown: pd.DataFrame, known: pd.DataFrame, recipe: Recipe) -> p
     """Give unknown rows their splits, beside the known rows of the same data, which have theirs.
 
     A split that the data name holds. Else clips of a voice stand where its other clips do, and of
-    the others a share is drawn, whole voices again, by the recipe's seed. Corrected clips train.
+    the others a share is drawn, whole voices again, by the recipe's seed. Corrected clips train, as
+    do added ones, but for those of voices that are held out, which are left out.
     """
+    parts = apart(unknown)
+    held_out = known.loc[known["split"].isin(HELD_OUT), "speaker"]
+    heard = known.loc[known["split"] == "train", "speaker"]
+    is_held_out = parts.added["speaker"].isin(set(held_out) - set(heard) - {""})
+    added = parts.added.assign(split=np.where(is_held_out, "", "train"))
+    return pd.concat([_own(parts.own, known, recipe), added]).loc[unknown.index]
+
+
+def _own(unknown: pd.DataFrame, known: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
+    """Give the data's own unknown rows their splits."""
     if unknown.empty:
         return unknown
     splits = unknown["split"].copy()
