@@ -40,7 +40,8 @@ def test_the_promise_is_kept_on_validation_and_what_is_far_is_not_answered(row, 
     assert 0.9 * 120 < record["answered"] < 120
     outputs, _ = points(120, 1)
     answered = [
-        found.rejection.refuses(*pair) is None for pair in zip(logits(outputs), outputs, strict=True)
+        found.rejection.refuses(*pair) is None
+        for pair in zip(logits(outputs), outputs, strict=True)
     ]
     assert abs(sum(answered) - record["answered"]) <= 1  # it is stored in float32
     far = np.array([0, -6.0, 15.0])
