@@ -1,7 +1,5 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from speech_intent import calibration
 from speech_intent.intervals import wilson_interval

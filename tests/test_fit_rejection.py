@@ -39,13 +39,11 @@ def test_the_promise_is_kept_on_validation_and_what_is_far_is_not_answered(row, 
     assert (record["n"], record["kept"], record["confidence"]) == (120, True, 0.9)
     assert 0.9 * 120 < record["answered"] < 120
     outputs, _ = points(120, 1)
-    answered = [
-        found.rejection.refuses(*pair) is None
-        for pair in zip(logits(outputs), outputs, strict=True)
-    ]
+    pairs = zip(logits(outputs), outputs, strict=True)
+    answered = [found.rejection.judge(*pair).reason is None for pair in pairs]
     assert abs(sum(answered) - record["answered"]) <= 1  # it is stored in float32
     far = np.array([0, -6.0, 15.0])
-    assert found.rejection.refuses(logits(far), far) is not None
+    assert found.rejection.judge(logits(far), far).reason is not None
     assert caplog.records == []
 
 
@@ -79,8 +77,8 @@ def test_of_the_answers_as_many_are_right_as_was_promised():
     [
         (
             Promise("accept", 0.95),
-            "of taught requests 95 % are answered cannot be promised with 90 % confidence: it takes "
-            "45 validation clips or more, and there are 12; until then whatever is like the "
+            "of taught requests 95 % are answered cannot be promised with 90 % confidence: it "
+            "takes 45 validation clips or more, and there are 12; until then whatever is like the "
             "validation clips is answered",
             12,
         ),

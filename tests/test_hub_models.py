@@ -232,6 +232,7 @@ def test_the_encoder_of_a_recogniser_is_fine_tuned(hub, tone_folder, tmp_path, c
     hub_client.upload(f"UsefulSensors/{name}", tmp_path / "recogniser")
     capfd.readouterr()
     options = ["--data", tone_folder, "--encoder", f"UsefulSensors/{name}", "--freeze", "encoder"]
+    options += ["--unknown", "none"]
     assert train.main([*map(str, options), "--output-dir", str(tmp_path / "run")]) == 0
     assert caplog.messages == []
     said = "".join(capfd.readouterr()).lower()

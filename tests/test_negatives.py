@@ -1,5 +1,6 @@
 """Clips of no intent: where they come from, which are taken, and what becomes of the labels."""
 
+import datasets
 import numpy as np
 import pytest
 import soundfile
@@ -48,6 +49,15 @@ def test_a_pack_stands_in_its_splits_and_mixtures_are_trained_on(recipe, splits)
     for clip, seconds in zip(found["train"]["audio"], found["train"]["seconds"], strict=True):
         waveform = audio.load(clip, RATE)
         assert len(waveform) / RATE == pytest.approx(seconds, abs=1e-3)
+
+
+def test_no_bar_is_drawn_for_tables(recipe, own, capfd):
+    splits = data.load_data(recipe(data=own))
+    capfd.readouterr()
+    found = negatives.collect(recipe(unknown="bundled"), splits.tables, splits.unknown)
+    negatives.with_negatives(splits.tables, found)
+    assert capfd.readouterr().err == ""
+    assert not datasets.are_progress_bars_disabled()
 
 
 def test_the_same_clips_are_collected_again(recipe, splits):
@@ -121,7 +131,7 @@ def test_a_folders_clips_are_shared_out(recipe, splits, given_folder):
     assert kinds(found["validation"]) == {negatives.GIVEN: 2}
     assert len(found["test"]) == 0
     facts = negatives.facts(given)
-    assert facts["folder"] == str(given_folder)
+    assert facts["folder"] == given_folder.name
 
 
 def test_the_record_names_the_pack_by_what_it_holds(recipe, unknown_pack):

@@ -23,7 +23,7 @@ def right(n: int) -> np.ndarray:
         ("accept", 0.5, 4),
         ("precision", 0.95, 122),
         ("precision", 0.9, 59),  # 0.9 ** 59 is 0.1 / 50 or less
-        ("precision", 0.5, 7),  # 0.5 ** 7 is 0.1 / 7 or less
+        ("precision", 0.5, 6),  # 0.5 ** 6 is 0.1 / 6 or less
     ],
 )
 def test_so_many_clips_does_a_promise_take_and_not_one_less(kind, share, n):

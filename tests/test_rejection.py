@@ -75,7 +75,7 @@ def test_knownness_adds_up_the_signals_in_deviations_from_what_is_usual():
 )
 def test_reasons_by_hand(logits, pooled, threshold, reason):
     found = decides(threshold=[threshold])
-    assert found.refuses(np.array(logits, float), np.array(pooled, float)) == reason
+    assert found.judge(np.array(logits, float), np.array(pooled, float)).reason == reason
 
 
 @pytest.fixture

@@ -67,9 +67,8 @@ def test_validation_is_drawn_where_it_is_not_given_and_test_is_not():
 def test_corrected_clips_train(given):
     splits = ["train"] * 16 + ["test"] * 4 if given else [""] * 20
     corrected = ["yes"] * 16 + [""] * 4
-    found = with_splits(
-        unknown([""] * 16 + ["ben"] * 4, splits, corrected=corrected), KNOWN, RECIPE
-    )
+    table = unknown([""] * 16 + ["ben"] * 4, splits, corrected=corrected)
+    found = with_splits(table, KNOWN, RECIPE)
     assert found["split"].tolist() == ["train"] * 16 + ["test"] * 4
 
 

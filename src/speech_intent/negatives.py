@@ -4,7 +4,9 @@ They come from the data (rows whose intent is "unknown"), from a folder or the p
 and from training clips whose words are put into another order (`mixtures`).
 """
 
+import contextlib
 import io
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +35,22 @@ FEWEST = 100
 VALIDATION_SHARE = 0.15  # of a folder's clips
 
 
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep `datasets` from drawing a bar for each table that it casts."""
+    import datasets
+
+    if datasets.are_progress_bars_disabled():
+        yield
+        return
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        datasets.enable_progress_bars()
+
+
+@_quietly()
 def of_split(
     recipe: Recipe, tables: "DatasetDict", unknown: "DatasetDict | None", split: str
 ) -> "Dataset":
@@ -57,6 +75,7 @@ def of_split(
     return concatenate_datasets(parts)
 
 
+@_quietly()
 def collect(
     recipe: Recipe, tables: "DatasetDict", unknown: "DatasetDict | None" = None
 ) -> "DatasetDict":
@@ -82,6 +101,7 @@ def facts(recipe: Recipe) -> dict[str, Any]:
     return unlabelled.read(recipe.unknown).facts()
 
 
+@_quietly()
 def with_negatives(tables: "DatasetDict", negatives: "DatasetDict") -> "DatasetDict":
     """Put training clips of no intent behind those of the intents; the other splits stay.
 
