@@ -63,7 +63,7 @@ def leave_out(
     left_out: str,
     recordings: data.Recordings,
     recipe: Recipe,
-    encoder: Encoder,
+    no_request: np.ndarray,
     pooled: np.ndarray,
     others: dict[str, np.ndarray],
 ) -> dict[str, Any]:
@@ -74,18 +74,15 @@ def leave_out(
     tables = data.to_datasets(split, recordings.clips.select(np.flatnonzero(is_known)))
     known = {name: pooled[is_known][(split["split"] == name).to_numpy()] for name in SPLITS}
     labels = {name: np.array(tables[name]["label"]) for name in SPLITS}
-    taught = negatives.with_negatives(tables, negatives.collect(recipe, tables))["train"]
-    added = encoder(taught.select(range(len(tables["train"]), len(taught))))
-    head = frozen_head.fit_head(np.concatenate([known["train"], added]), taught, recipe.numbers)
-    weight, bias = head.weight[:-1], head.bias[:-1]
-    row = np.append(head.weight[-1], head.bias[-1])
-    kept = {name: known[name] for name in stored_outputs.SPLITS}
+    head = frozen_head.fit_head(known["train"], tables["train"], recipe.numbers)
     promise = Promise("accept", recipe.numbers.accept)
+    kept = {name: known[name] for name in stored_outputs.SPLITS}
     stored = stored_outputs.standardise(kept, {name: labels[name] for name in kept})
-    decides = fit_rejection.fit(stored, (weight, bias), row, promise).rejection
+    row = fit_rejection.fit_row(stored, stored.standardised(no_request), recipe.numbers.seed)
+    decides = fit_rejection.fit(stored, (head.weight, head.bias), row, promise).rejection
 
     def judged(outputs: np.ndarray) -> np.ndarray:
-        return decides.knownness(outputs @ weight.T + bias, outputs)
+        return decides.knownness(head.logits(outputs), outputs)
 
     taught_scores = judged(known["test"])
     result: dict[str, Any] = {
@@ -116,13 +113,15 @@ def run(args: argparse.Namespace) -> None:
     encoder = Encoder(recipe)
     every = data.to_datasets(recordings.table.assign(split="train"), recordings.clips)["train"]
     pooled = encoder(every)
+    tables = {"train": every}
+    no_request = encoder(negatives.of_split(recipe, tables, None, "train"))
     others = {
         kind: encoder(other_clips(Path(folder), args.most, recipe.numbers.seed))
         for kind, _, folder in (text.partition("=") for text in args.others)
     }
     runs = []
     for intent in sorted(set(recordings.table["intent"]) - {UNKNOWN}):
-        runs.append(leave_out(intent, recordings, recipe, encoder, pooled, others))
+        runs.append(leave_out(intent, recordings, recipe, no_request, pooled, others))
         print(runs[-1], flush=True)
     record = {"encoder": recipe.encoder, "accept": args.accept, "seed": recipe.numbers.seed}
     args.output.parent.mkdir(parents=True, exist_ok=True)

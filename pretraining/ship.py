@@ -2,7 +2,7 @@
 
     python pretraining/ship.py --encoder run/encoder            # once, after pretraining
     python pretraining/ship.py --classifier runs/models/model   # what `make models` does
-    python pretraining/ship.py --pooled                         # what its head saw of its clips
+    python pretraining/ship.py --decision                       # what stored weights do not answer
     python pretraining/ship.py                                  # the classifier's card alone
 
 Weights are stored in half precision, and frozen once they are. The classifier is scored as it is
@@ -18,13 +18,24 @@ from pathlib import Path
 from half_precision import save_half
 from transformers import AutoModel, AutoModelForAudioClassification, PreTrainedModel
 
-from speech_intent import cards, data, evaluation, negatives, onnx_export, stored_outputs
+from speech_intent import (
+    cards,
+    data,
+    evaluation,
+    fit_rejection,
+    frozen_head,
+    negatives,
+    onnx_export,
+    rejection,
+    stored_outputs,
+)
 from speech_intent.digests import sha256
 from speech_intent.model import NewClassifier
+from speech_intent.model_config import CONFIG
 from speech_intent.model_files import CLIPS, LICENSE, POOLED, REJECTION
 from speech_intent.paths import BUNDLED_ENCODERS, ROOT, SHIPPED, SMALL
 from speech_intent.predict import IntentClassifier
-from speech_intent.recipes import Hyperparameters, resolve
+from speech_intent.recipes import resolve
 from speech_intent.run_folder import write_json
 from speech_intent.torch_model import TorchModel
 
@@ -90,20 +101,29 @@ def score_classifier(folder: Path) -> None:
         shutil.copy(Path(scratch) / "metrics.json", folder)
 
 
-def keep_pooled(folder: Path) -> None:
-    """Keep what the head of stored weights gets of the bundled clips, where `train` left nothing.
+def keep_decision(folder: Path) -> None:
+    """Settle what stored weights do not answer, and keep what their head gets of the clips.
 
-    The record says that the file belongs to it.
+    Record and config say that the files belong to them.
     """
     trained = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    numbers = Hyperparameters(**trained["hyperparameters"])
-    tables = data.load_data(resolve("bundled", seed=trained["seed"])).tables
+    recipe = resolve("bundled", seed=trained["seed"])
+    splits = data.load_data(recipe)
     loaded = TorchModel.load(folder, str(folder))
     classifier = NewClassifier(loaded.network, loaded.extractor, pretrained=True)
-    pooled = stored_outputs.collect(classifier, tables, numbers, known=None)
+    pooled = stored_outputs.collect(classifier, splits.tables, recipe.numbers, known=None)
     stored_outputs.write(pooled, folder / POOLED)
+    others = negatives.of_split(recipe, splits.tables, splits.unknown, "train")
+    heard = pooled.standardised(stored_outputs.heard(classifier, others, recipe.numbers))
+    row = fit_rejection.fit_row(pooled, heard, trained["seed"])
+    promise = fit_rejection.promise_of(trained["hyperparameters"])
+    fitted = fit_rejection.fit(pooled, frozen_head.read_head(loaded.network), row, promise)
+    rejection.write(fitted.rejection, folder / REJECTION)
+    trained["unknown"] = {"clips": len(others), **fitted.record}
     trained[stored_outputs.DIGEST] = sha256(folder / POOLED)
     write_json(folder / RECORD, trained)
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    write_json(folder / CONFIG, {**config, "rejection_digest": sha256(folder / REJECTION)})
 
 
 def classifier_card() -> str:
@@ -120,16 +140,16 @@ def main() -> None:
     )
     parser.add_argument("--encoder", type=Path, help="folder of the small encoder, pretrained")
     parser.add_argument("--classifier", type=Path, help="model folder of a training run")
-    parser.add_argument("--pooled", action="store_true", help="write pooled.safetensors anew")
+    parser.add_argument("--decision", action="store_true", help="write unknown.safetensors anew")
     args = parser.parse_args()
     if args.encoder:
         ship_encoder(args.encoder, SMALL)
     if args.classifier:
         ship_classifier(args.classifier, SHIPPED)
+    if args.classifier or args.decision:
+        keep_decision(SHIPPED)
         score_classifier(SHIPPED)
         onnx_export.export(SHIPPED, "bundled")
-    if args.pooled:
-        keep_pooled(SHIPPED)
     (SHIPPED / CARD).write_text(classifier_card(), encoding="utf-8")
 
 

@@ -95,7 +95,7 @@ def add_intent(model: str, recipe: Recipe, output_dir: Path) -> dict[str, Any]:
         old = trained.labels
         write_head(trained, learned)
         pooled = extended(trained, learned.labels, given)
-        decides = refitted(trained, learned, pooled)
+        decides = refitted(trained, pooled)
         result = {
             "model": model,
             "data": recipe.data,
@@ -166,7 +166,7 @@ def write_head(trained: Trained, learned: Learned) -> None:
     config.calibration_temperature = before * learned.temperature
 
 
-def refitted(trained: Trained, learned: Learned, pooled: Pooled) -> Fitted | None:
+def refitted(trained: Trained, pooled: Pooled) -> Fitted | None:
     """Settle anew what a model with its new head does not answer; None if it always answers.
 
     What it has learned of clips of no intent stays. `pooled` is that of `extended`.
@@ -176,13 +176,11 @@ def refitted(trained: Trained, learned: Learned, pooled: Pooled) -> Fitted | Non
     )
     if before is None:
         return None
-    row = before.unknown
-    if len(row):
-        weight = row[:-1] / before.scale
-        row = np.append(weight, row[-1] - weight @ before.mean) / learned.temperature
     numbers = trained.record.get("hyperparameters")
     promise = fit_rejection.promise_of(numbers if isinstance(numbers, dict) else {})
-    return fit_rejection.fit(pooled, frozen_head.read_head(trained.model.network), row, promise)
+    return fit_rejection.fit(
+        pooled, frozen_head.read_head(trained.model.network), before.unknown, promise
+    )
 
 
 def _save(

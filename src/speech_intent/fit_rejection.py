@@ -7,15 +7,20 @@ from typing import Any
 
 import numpy as np
 from sklearn.covariance import LedoitWolf
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
 from . import promises
 from .adaptation import Mapping as Map
+from .frozen_head import MAX_ITERATIONS
 from .promises import Promise, Threshold
 from .recipes import Hyperparameters
 from .rejection import N_SIGNALS, Rejection
 from .stored_outputs import Pooled
 
 NO_ROW = np.zeros(0)
+GRID = np.logspace(-4, 0, 5)  # of scikit-learn's C
+N_FOLDS = 3
 LEAST_SPREAD = 1e-3  # of a signal: few clips may agree by chance
 
 logger = logging.getLogger("speech_intent")
@@ -37,32 +42,37 @@ def promise_of(numbers: Mapping[str, Any]) -> Promise:
     return Promise("accept", numbers.get("accept", Hyperparameters().accept))
 
 
+def fit_row(pooled: Pooled, others: np.ndarray, seed: int) -> np.ndarray:
+    """Fit the log odds that a clip is no request: (size + 1,), bias last.
+
+    `others` are standardised outputs (n_clips, size) of such clips, told from the training clips by
+    a logistic regression, whose regularisation is chosen in cross-validation.
+    """
+    known = pooled.outputs["train"]
+    is_other = np.repeat([0, 1], [len(known), len(others)])
+    n_folds = max(2, min(N_FOLDS, len(known), len(others)))
+    folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
+    search = GridSearchCV(
+        LogisticRegression(class_weight="balanced", max_iter=MAX_ITERATIONS),
+        {"C": GRID},
+        scoring="neg_log_loss",
+        cv=folds,
+    )
+    fitted = search.fit(np.concatenate([known, others]), is_other).best_estimator_
+    return np.append(fitted.coef_[0], fitted.intercept_[0])
+
+
 def fit(
     pooled: Pooled, head: tuple[np.ndarray, np.ndarray], unknown: np.ndarray, promise: Promise
 ) -> Fitted:
     """Fit what decides whether clips are answered, and keep a promise on validation clips.
 
     `pooled` has training and validation clips; `head` is the weight (n_labels, size) and bias
-    (n_labels,) of the final head for outputs as the encoder gives them, `unknown` its row for no
-    intent, bias last, or (0,). Where validation cannot keep the promise, a warning says so.
+    (n_labels,) of the final head for outputs as the encoder gives them, `unknown` that of `fit_row`
+    or (0,). Where validation cannot keep the promise, a warning says so.
     """
     weight, bias = head
-    train, labels = pooled.outputs["train"], pooled.labels["train"]
-    centres = np.stack([train[labels == i].mean(axis=0) for i in range(len(bias))])
-    within = LedoitWolf(assume_centered=True).fit(train - centres[labels])
-    whitening = np.linalg.cholesky(within.precision_).T
-    row = NO_ROW
-    if len(unknown):
-        row = np.append(unknown[:-1] * pooled.scale, unknown[-1] + unknown[:-1] @ pooled.mean)
-    found = Rejection(
-        mean=pooled.mean,
-        scale=pooled.scale,
-        whitening=whitening,
-        centres=centres @ whitening.T,
-        unknown=row,
-        usual=np.array([np.zeros(N_SIGNALS), np.ones(N_SIGNALS)]),
-        threshold=np.zeros(1),
-    )
+    found = _unsettled(pooled, unknown, len(bias))
     outputs = pooled.outputs["validation"] * pooled.scale + pooled.mean
     logits = outputs @ weight.T + bias
     signals = found.signals(logits, outputs)
@@ -84,6 +94,23 @@ def fit(
         "answered_correct": int((is_answered & is_correct).sum()),
     }
     return Fitted(replace(found, threshold=np.array([threshold.value])), record)
+
+
+def _unsettled(pooled: Pooled, unknown: np.ndarray, n_labels: int) -> Rejection:
+    """Fit all but what is usual, and the threshold."""
+    train, labels = pooled.outputs["train"], pooled.labels["train"]
+    centres = np.stack([train[labels == i].mean(axis=0) for i in range(n_labels)])
+    within = LedoitWolf(assume_centered=True).fit(train - centres[labels])
+    whitening = np.linalg.cholesky(within.precision_).T
+    return Rejection(
+        mean=pooled.mean,
+        scale=pooled.scale,
+        whitening=whitening,
+        centres=centres @ whitening.T,
+        unknown=unknown,
+        usual=np.array([np.zeros(N_SIGNALS), np.ones(N_SIGNALS)]),
+        threshold=np.zeros(1),
+    )
 
 
 def _warn(threshold: Threshold, promise: Promise, n: int) -> None:

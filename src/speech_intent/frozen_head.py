@@ -60,8 +60,7 @@ def train(classifier: NewClassifier, tables: "DatasetDict", numbers: Hyperparame
     write_head(classifier.model, head)
     logits = head.logits(pooled["validation"])
     label_ids = np.array(tables["validation"]["label"])
-    n_labels = tables["validation"].features["label"].num_classes
-    scores = metrics.validation_scores(numbers.metric, n_labels)(EvalPrediction(logits, label_ids))
+    scores = metrics.validation_scores(numbers.metric)(EvalPrediction(logits, label_ids))
     record = {
         "epochs": None,
         "steps": None,
@@ -197,23 +196,6 @@ def read_head(network: "PreTrainedModel") -> tuple[np.ndarray, np.ndarray]:
         inner_weight, inner_bias = _numbers(network.projector)
         return weight @ inner_weight, weight @ inner_bias + bias
     return weight, bias
-
-
-def take_last_row(network: "PreTrainedModel") -> np.ndarray:
-    """Take the last label out of a head; give its row for pooled outputs, (size + 1,), bias last.
-
-    The logits of the other labels stay as they are.
-    """
-    weight, bias = read_head(network)
-    rows, biases = _numbers(network.classifier)
-    network.classifier = _linear(rows[:-1], biases[:-1])
-    network.to(network.device)
-    config = network.config
-    labels = [config.id2label[i] for i in range(len(bias) - 1)]
-    config.id2label = dict(enumerate(labels))
-    config.label2id = {label: i for i, label in enumerate(labels)}
-    network.num_labels = len(labels)
-    return np.append(weight[-1], bias[-1])
 
 
 def _numbers(layer: torch.nn.Linear) -> tuple[np.ndarray, np.ndarray]:

@@ -219,17 +219,16 @@ def intent_metric() -> "evaluate.Metric":
     return IntentMetric()
 
 
-def validation_scores(wanted: str, n_labels: int) -> Callable[["EvalPrediction"], dict[str, float]]:
+def validation_scores(wanted: str) -> Callable[["EvalPrediction"], dict[str, float]]:
     """Make the function that scores validation logits (n, n_labels) against label ids (n,).
 
-    A last logit of clips that are no request does not count: what is answered is settled later.
     It gives the scores of `intent_metric`, and the `choice` of the best checkpoint: the wanted
     score; among equal ones, which a few clips give often, the smaller cross-entropy wins.
     """
     metric = intent_metric()
 
     def score(prediction: "EvalPrediction") -> dict[str, float]:
-        logits = np.asarray(prediction.predictions, dtype=np.float64)[:, :n_labels]
+        logits = np.asarray(prediction.predictions, dtype=np.float64)
         label_ids = np.asarray(prediction.label_ids)
         predictions = logits.argmax(axis=-1)
         scores = metric.compute(predictions=predictions, references=label_ids)

@@ -1,19 +1,16 @@
 """Clips of no intent that a classifier learns to tell from its own, and is tested on.
 
-They come from the data (rows whose intent is "unknown"), from a folder or the pack in `dataset/`,
-and from training clips whose words are put into another order (`mixtures`).
+They come from the data, rows whose intent is "unknown", and from a folder or the pack in `dataset/`.
 """
 
 import contextlib
-import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import soundfile
 
-from . import audio, mixtures, paths, unlabelled
+from . import paths, unlabelled
 from .digests import sha256
 from .recipes import Recipe
 from .tables import SPLITS, UNKNOWN
@@ -26,12 +23,6 @@ BUNDLED = "bundled"
 NONE = "none"
 OWN = "unknown in the data"  # kinds of clips
 GIVEN = "unknown in the folder"
-MIXED = "words of the taught requests in another order"
-RATE = 16_000  # Hz
-MIXED_SHARE = 0.25  # of the training clips
-MOST_MIXED = 300
-MOST_SHARE = 1.6  # of the training clips: more would drown them
-FEWEST = 100
 VALIDATION_SHARE = 0.15  # of a folder's clips
 
 
@@ -68,30 +59,11 @@ def of_split(
     columns = {name: known[name] for name in ("audio", "seconds")}
     features = Features({**columns, "label": label, "kind": Value("string")})
     parts = [_labelled(_others(recipe).get(split, []), features)]
-    if unknown is not None:
+    if unknown is not None and len(unknown[split]):
         own = unknown[split].select_columns(["audio", "seconds", "label"])
         own = own.add_column("kind", [OWN] * len(own), feature=features["kind"])
         parts.insert(0, own.cast(features))
     return concatenate_datasets(parts)
-
-
-@_quietly()
-def collect(
-    recipe: Recipe, tables: "DatasetDict", unknown: "DatasetDict | None" = None
-) -> "DatasetDict":
-    """Collect the clips of no intent of all splits (`of_split`), as training takes them.
-
-    Of train, no more than so many others bear, and with them `mixtures`. All are empty where there
-    are no such clips, and none are asked for.
-    """
-    from datasets import DatasetDict, concatenate_datasets
-
-    found = {split: of_split(recipe, tables, unknown, split) for split in SPLITS}
-    if len(found["train"]):
-        train = _few_enough(found["train"], len(tables["train"]), recipe.numbers.seed)
-        mixed = _labelled(_mixed(tables["train"], recipe.numbers.seed), train.features)
-        found["train"] = concatenate_datasets([train, mixed])
-    return DatasetDict(found)
 
 
 def facts(recipe: Recipe) -> dict[str, Any]:
@@ -99,31 +71,6 @@ def facts(recipe: Recipe) -> dict[str, Any]:
     if recipe.unknown == BUNDLED:
         return {"folder": BUNDLED, "digest": sha256(paths.UNKNOWN / TABLE)[:16]}
     return unlabelled.read(recipe.unknown).facts()
-
-
-@_quietly()
-def with_negatives(tables: "DatasetDict", negatives: "DatasetDict") -> "DatasetDict":
-    """Put training clips of no intent behind those of the intents; the other splits stay.
-
-    "unknown" becomes the last label. Each such clip counts as a speaker's own.
-    """
-    from datasets import DatasetDict, concatenate_datasets
-
-    more = negatives["train"].remove_columns("kind")
-    more = more.add_column("speaker", [f"unknown {i}" for i in range(len(more))])
-    known = tables["train"].cast_column("label", more.features["label"])
-    return DatasetDict({**tables, "train": concatenate_datasets([known, more])})
-
-
-def _few_enough(table: "Dataset", n_known: int, seed: int) -> "Dataset":
-    """Draw as many clips as training on so many others bears; the data's own come first."""
-    n = max(FEWEST, round((MOST_SHARE - MIXED_SHARE) * n_known))
-    if len(table) <= n:
-        return table
-    is_own = np.array([kind == OWN for kind in table["kind"]])
-    order = np.random.default_rng(seed).permutation(len(table))
-    order = order[np.argsort(~is_own[order], kind="stable")]
-    return table.select(sorted(order[:n].tolist()))
 
 
 def _others(recipe: Recipe) -> dict[str, list[dict[str, Any]]]:
@@ -153,29 +100,6 @@ def _read_pack() -> dict[str, list[dict[str, Any]]]:
         row = {"audio": source, "seconds": clip.seconds, "kind": clip.kind}
         rows[clip.split].append(row)
     return rows
-
-
-def _mixed(table: "Dataset", seed: int) -> list[dict[str, Any]]:
-    """Make clips of the training clips' pieces."""
-    n = min(MOST_MIXED, round(MIXED_SHARE * len(table)))
-    rows = np.random.default_rng(seed).permutation(len(table))[: 2 * MOST_MIXED]
-    table = table.select(rows)
-    waveforms = [audio.load(clip, RATE, warn=audio.say_nothing) for clip in table["audio"]]
-    made = mixtures.mixtures(waveforms, table["label"], table["speaker"], RATE, n, seed)
-    return [
-        {
-            "audio": {"bytes": _encoded(waveform), "path": None},
-            "seconds": len(waveform) / RATE,
-            "kind": MIXED,
-        }
-        for waveform in made
-    ]
-
-
-def _encoded(waveform: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    soundfile.write(file, waveform, RATE, "PCM_16", format="FLAC")
-    return file.getvalue()
 
 
 def _labelled(rows: list[dict[str, Any]], features: "Features") -> "Dataset":

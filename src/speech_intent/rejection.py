@@ -1,8 +1,8 @@
 """Is a clip one of the taught requests at all? What a model folder knows of that, and its answer.
 
-Three signals are added up: how sure the head is, where "unknown" is one of its outputs too, how
-large its largest logit is, and how far the pooled output lies from the clips that were learned
-from, in Mahalanobis' distance (Lee et al. 2018, arXiv:1807.03888). Neither torch nor scikit-learn
+Four signals are added up: how sure the head is, how large its largest logit is, how far the pooled
+output lies from the clips that were learned from, in Mahalanobis' distance (Lee et al. 2018,
+arXiv:1807.03888), and how much it is like clips that are no request. Neither torch nor scikit-learn
 is imported.
 """
 
@@ -26,7 +26,8 @@ BETWEEN: Reason = "between two intents"
 NO_SPEECH: Reason = "no speech"
 LOW: Reason = "its score is too low"
 RIVAL = 0.25  # share of the second intent from which on an answer lies between two
-N_SIGNALS = 3
+N_SIGNALS = 4
+DISTANCE = 2  # the place of this signal
 DOWNLOAD_AGAIN = "download, copy or train the model again"
 
 
@@ -49,32 +50,31 @@ class Rejection:
     scale: np.ndarray  # their standard deviations
     whitening: np.ndarray  # (size, size): standardised outputs to some of covariance 1
     centres: np.ndarray  # of the intents' clips, whitened, (n_labels, size)
-    unknown: np.ndarray  # row of a head for standardised outputs, bias last; (0,) without one
-    usual: np.ndarray  # mean and standard deviation of each signal on validation, (2, 3)
+    unknown: np.ndarray  # log odds of no request, for standardised outputs, bias last; or (0,)
+    usual: np.ndarray  # mean and standard deviation of each signal on validation, (2, 4)
     threshold: np.ndarray  # of `knownness`, (1,): below it, a clip is not answered
 
     def signals(self, logits: np.ndarray, pooled: np.ndarray) -> np.ndarray:
-        """Compute the signals of clips, (n, 3): higher is more like what was taught.
+        """Compute the signals of clips, (n, 4): higher is more like what was taught.
 
         Takes logits (n, n_labels) and pooled outputs (n, size).
         """
         standard = (pooled - self.mean) / self.scale
-        every = logits
+        odds = np.zeros(len(logits))
         if len(self.unknown):
-            row = standard @ self.unknown[:-1] + self.unknown[-1]
-            every = np.column_stack([logits, row])
+            odds = standard @ self.unknown[:-1] + self.unknown[-1]
         best = logits.max(axis=1)
         # Log odds of the best intent: of what is not it, the logits add up.
-        is_best = np.arange(every.shape[1]) == logits.argmax(axis=1)[:, None]
-        others = _log_sum(np.where(is_best, -np.inf, every))
+        is_best = np.arange(logits.shape[1]) == logits.argmax(axis=1)[:, None]
+        others = _log_sum(np.where(is_best, -np.inf, logits))
         white = standard @ self.whitening.T
         squares = (white**2).sum(axis=1)[:, None] - 2 * white @ self.centres.T
         squares = squares + (self.centres**2).sum(axis=1)
         distance = np.sqrt(np.maximum(squares.min(axis=1), 0))
-        return np.column_stack([best - others, best, -distance])
+        return np.column_stack([best - others, best, -distance, -odds])
 
     def standardised(self, logits: np.ndarray, pooled: np.ndarray) -> np.ndarray:
-        """Count the signals (n, 3) in standard deviations from what is usual."""
+        """Count the signals (n, 4) in standard deviations from what is usual."""
         return (self.signals(logits, pooled) - self.usual[0]) / self.usual[1]
 
     def knownness(self, logits: np.ndarray, pooled: np.ndarray) -> np.ndarray:
@@ -89,7 +89,7 @@ class Rejection:
             return Verdict(knownness, None)
         shares = np.sort(np.exp(logits - logits.max()))
         is_rivalled = len(shares) > 1 and shares[-2] / shares.sum() >= RIVAL
-        is_far = signals[2] < self.threshold[0] / N_SIGNALS
+        is_far = signals[DISTANCE] < self.threshold[0] / N_SIGNALS
         return Verdict(knownness, BETWEEN if is_rivalled and not is_far else FAR)
 
 

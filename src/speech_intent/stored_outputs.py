@@ -22,7 +22,7 @@ from .model_files import POOLED
 from .recipes import Hyperparameters
 
 if TYPE_CHECKING:
-    from datasets import DatasetDict
+    from datasets import Dataset, DatasetDict
 
 MOST_CLIPS = 200  # of an intent and split
 SPLITS = ("train", "validation")
@@ -60,7 +60,6 @@ def collect(
 
     `known` are the pooled outputs of all clips, by split, where they were computed already.
     """
-    collator = Collator(classifier.extractor, classifier.model.config, numbers, training=False)
     outputs = {}
     labels = {}
     for split in SPLITS:
@@ -70,9 +69,14 @@ def collect(
         if known is not None:
             outputs[split] = known[split][rows]
         else:
-            table = tables[split].select(rows)
-            outputs[split] = frozen_head.pooled_outputs(classifier.model, table, collator)
+            outputs[split] = heard(classifier, tables[split].select(rows), numbers)
     return standardise(outputs, labels)
+
+
+def heard(classifier: NewClassifier, table: "Dataset", numbers: Hyperparameters) -> np.ndarray:
+    """Give what the head of a trained classifier gets of the clips of a table, (n_clips, size)."""
+    collator = Collator(classifier.extractor, classifier.model.config, numbers, training=False)
+    return frozen_head.pooled_outputs(classifier.model, table, collator)
 
 
 def choose(labels: np.ndarray, seed: int) -> np.ndarray:

@@ -136,7 +136,6 @@ def build_trainer(
     `output_dir` is for checkpoints.
     """
     collator = _collator(classifier, numbers, training=True)
-    n_labels = tables["validation"].features["label"].num_classes
     trainer = SpeechTrainer(
         model=classifier.model,
         args=training_arguments(
@@ -146,7 +145,7 @@ def build_trainer(
         train_dataset=tables["train"],
         eval_dataset=tables["validation"],
         processing_class=classifier.extractor,
-        compute_metrics=metrics.validation_scores(numbers.metric, n_labels),
+        compute_metrics=metrics.validation_scores(numbers.metric),
         compute_loss_func=model.intent_loss(tables["train"], numbers.class_weights),
         callbacks=[
             StopDiverged(),

@@ -8,34 +8,15 @@ import math
 import os
 import shutil
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
-from . import (
-    adaptation,
-    fit_rejection,
-    frozen_head,
-    model,
-    negatives,
-    provenance,
-    rejection,
-    remarks,
-    run_folder,
-    stored_outputs,
-    unlabelled,
-)
-from .digests import sha256
+from . import finishing, frozen_head, model, negatives, provenance, remarks, run_folder
 from .model import NewClassifier, Trained
-from .model_files import CLIPS, LICENSE, POOLED, REJECTION
-from .paths import BUNDLED_ENCODERS
 from .recipes import Hyperparameters, Recipe
-from .rejection import Rejection
-from .stored_outputs import Pooled
-from .tables import UNKNOWN
 from .trainer import build_trainer, load_best, training_log, was_last
 
 if TYPE_CHECKING:
@@ -59,15 +40,6 @@ def settle(numbers: Hyperparameters, classifier: NewClassifier, n_train: int) ->
     if learning_rate is None:
         learning_rate = model.usual_learning_rate(classifier)
     return replace(numbers, epochs=epochs, learning_rate=learning_rate)
-
-
-@dataclass(frozen=True)
-class Finished:
-    """What is left to be saved of a trained classifier, beside its weights."""
-
-    record: dict[str, Any]
-    pooled: Pooled
-    rejection: Rejection | None
 
 
 def fine_tune(
@@ -102,27 +74,17 @@ def fine_tune(
         provenance.claim(output_dir, provenance.ingredients(recipe), clips, begun)
     if done.exists():  # killed after training, before the test split was scored
         return json.loads(done.read_text(encoding="utf-8"))
-    numbers = recipe.numbers
-    labels = list(tables["train"].features["label"].names)
-    others = negatives.collect(recipe, tables, unknown)
-    learns_unknown = len(others["train"]) > 0
-    taught = negatives.with_negatives(tables, others) if learns_unknown else tables
-    outputs = [*labels, UNKNOWN] if learns_unknown else labels
-    classifier = model.build_model(recipe.encoder, outputs, numbers.spec_augment, numbers.seed)
-    numbers = replace(numbers, freeze=model.freeze(classifier, numbers.freeze))
+    classifier = _untrained(recipe, tables)
+    numbers = replace(recipe.numbers, freeze=model.freeze(classifier, recipe.numbers.freeze))
     classifier.model.config.max_seconds = numbers.max_seconds
     began = time.perf_counter()
     if numbers.freeze == "encoder":
-        trained = frozen_head.train(classifier, taught, numbers)
+        trained = frozen_head.train(classifier, tables, numbers)
     else:
-        numbers = settle(numbers, classifier, len(tables["train"]))
-        trained = _train(classifier, taught, numbers, checkpoints, resume)
+        trained = _train(classifier, tables, numbers, checkpoints, resume)
     seconds = round(time.perf_counter() - began, 1)
-    row = fit_rejection.NO_ROW
-    if learns_unknown:
-        row = frozen_head.take_last_row(classifier.model)
-        trained = _without_unknown(trained, tables)
-    finished = _finish(recipe, classifier, tables, trained, row)
+    others = negatives.of_split(recipe, tables, unknown, "train")
+    finished = finishing.finish(recipe, classifier, tables, trained, others)
     record = {
         "encoder": recipe.encoder,
         "seed": numbers.seed,
@@ -134,76 +96,16 @@ def fine_tune(
     }
     if is_main_process():
         trained.log.to_csv(output_dir / "training_log.csv", index=False)
-        _save(classifier, record, finished, output_dir)
+        finishing.save(classifier, record, finished, output_dir)
         shutil.rmtree(checkpoints, ignore_errors=True)
     return record
 
 
-def _without_unknown(trained: Trained, tables: "DatasetDict") -> Trained:
-    """Leave out the last label's logits, and the clips of no intent, which stand last."""
-    pooled = trained.pooled
-    if pooled is not None:
-        pooled = {split: outputs[: len(tables[split])] for split, outputs in pooled.items()}
-    return replace(trained, logits=trained.logits[:, :-1], pooled=pooled)
-
-
-def _finish(
-    recipe: Recipe,
-    classifier: NewClassifier,
-    tables: "DatasetDict",
-    trained: Trained,
-    row: np.ndarray,
-) -> Finished:
-    """Calibrate a head, adapt it where that is asked for, and settle what it does not answer.
-
-    `row` is what it has learned of clips of no intent, (size + 1,), or (0,) of nothing.
-    """
-    network = classifier.model
-    mapping = None
-    record: dict[str, Any] = {}
-    pooled = stored_outputs.collect(classifier, tables, recipe.numbers, trained.pooled)
-    if recipe.adapt is not None:
-        recordings = unlabelled.read(recipe.adapt)
-        adapted = adaptation.adapt(classifier, tables, recordings, recipe.numbers, trained)
-        trained, mapping = adapted.trained, adapted.mapping
-        record["adapted"] = adapted.record
-    model.calibrate(network, trained.logits, trained.label_ids)
-    decides = None
-    if len(row) or recipe.numbers.target_precision is not None:
-        head = frozen_head.read_head(network)
-        row = row / network.config.calibration_temperature
-        promise = fit_rejection.promise_of(asdict(recipe.numbers))
-        fitted = fit_rejection.fit(pooled, head, row, promise)
-        decides = fitted.rejection
-        record["unknown"] = fitted.record
-    if mapping is not None:
-        adaptation.fold(network, mapping)
-        decides = decides and fit_rejection.adapted(decides, mapping)
-    return Finished(record, pooled, decides)
-
-
-def _save(
-    classifier: NewClassifier, record: dict[str, Any], finished: Finished, output_dir: Path
-) -> None:
-    """Write `model/`, with its clips, what the head saw of them, and the encoder's licence.
-
-    The record gets the digest of what the head saw, the config that of what decides.
-    """
-    stored_outputs.write(finished.pooled, output_dir / POOLED)
-    record[stored_outputs.DIGEST] = sha256(output_dir / POOLED)
-    encoder = Path(BUNDLED_ENCODERS.get(record["encoder"], record["encoder"]))
-    made = [output_dir / POOLED]
-    if finished.rejection is not None:
-        made.append(output_dir / REJECTION)
-        rejection.write(finished.rejection, made[-1])
-        classifier.model.config.rejection_digest = sha256(made[-1])
-    others = [output_dir / CLIPS, *made]
-    if classifier.pretrained and (encoder / LICENSE).is_file():
-        others.append(encoder / LICENSE)
-    folder = output_dir / "model"
-    run_folder.save_model(classifier.model, classifier.extractor, record, folder, others)
-    for file in made:
-        file.unlink()
+def _untrained(recipe: Recipe, tables: "DatasetDict") -> NewClassifier:
+    """Put a head for the labels of training clips on a recipe's encoder."""
+    numbers = recipe.numbers
+    labels = tables["train"].features["label"].names
+    return model.build_model(recipe.encoder, labels, numbers.spec_augment, numbers.seed)
 
 
 def _train(
@@ -213,10 +115,8 @@ def _train(
     checkpoints: Path,
     resume: bool,
 ) -> Trained:
-    """Train by the Trainer; the best checkpoint's weights are the model's in the end.
-
-    The numbers are settled.
-    """
+    """Train by the Trainer; the best checkpoint's weights are the model's in the end."""
+    numbers = settle(numbers, classifier, len(tables["train"]))
     last = run_folder.last_checkpoint(checkpoints) if resume else None
     if classifier.is_moonshine and classifier.pretrained and last is None:
         # Fine-tuning from a random head would first undo what the encoder knows (Kumar et al. 2022,
