@@ -48,20 +48,29 @@ def test_the_promise_is_kept_on_validation_and_what_is_far_is_not_answered(row, 
 
 
 def test_signals_of_validation_clips_are_usual():
-    found = fit_rejection.fit(pooled(), HEAD, NO_ROW, Promise("accept", 0.9)).rejection
+    row = np.array([0.5, -1.0, 2.0, 3.0])
+    found = fit_rejection.fit(pooled(), HEAD, row, Promise("accept", 0.9)).rejection
     outputs, _ = points(120, 1)
     signals = found.standardised(logits(outputs), outputs)
     np.testing.assert_allclose(signals.mean(axis=0), 0, atol=1e-6)
     np.testing.assert_allclose(signals.std(axis=0), 1, atol=1e-6)
 
 
-def test_the_row_is_for_standardised_outputs():
-    row = np.array([0.5, -1.0, 2.0, 3.0])
-    found = fit_rejection.fit(pooled(), HEAD, row, Promise("accept", 0.9)).rejection
-    outputs, _ = points(7, 3)
-    standard = (outputs - found.mean) / found.scale
-    given = outputs @ row[:-1] + row[-1]
-    np.testing.assert_allclose(standard @ found.unknown[:-1] + found.unknown[-1], given)
+def test_the_row_tells_other_clips_from_those_of_training():
+    data = pooled()
+    others = data.standardised(points(60, 5)[0] + [0, 0, 4.0])
+    row = fit_rejection.fit_row(data, others, seed=0)
+    odds = {name: outputs @ row[:-1] + row[-1] for name, outputs in data.outputs.items()}
+    assert (odds["validation"] < 0).mean() > 0.9
+    assert (others @ row[:-1] + row[-1] > 0).mean() > 0.9
+    np.testing.assert_array_equal(row, fit_rejection.fit_row(data, others, seed=0))
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_a_few_other_clips_are_enough_for_a_row(n):
+    data = pooled(n_train=6)
+    others = data.standardised(points(n, 5)[0] + [0, 0, 9.0])
+    assert np.isfinite(fit_rejection.fit_row(data, others, seed=0)).all()
 
 
 def test_of_the_answers_as_many_are_right_as_was_promised():

@@ -37,12 +37,18 @@ def kinds(table) -> dict[str, int]:
     return {kind: table["kind"].count(kind) for kind in sorted(set(table["kind"]))}
 
 
-def test_a_pack_stands_in_its_splits_and_mixtures_are_trained_on(recipe, splits):
-    found = negatives.collect(recipe(unknown="bundled"), splits.tables, splits.unknown)
-    assert kinds(found["train"]) == {"breath": 3, "noise": 3, negatives.MIXED: 4}
-    for split in ("validation", "test"):
-        assert kinds(found[split]) == {"breath": 1, "noise": 1}
-        assert len(found[split]) == UNKNOWN_CLIPS[split]
+def collected(recipe, splits) -> dict:
+    return {
+        split: negatives.of_split(recipe, splits.tables, splits.unknown, split)
+        for split in ("train", "validation", "test")
+    }
+
+
+def test_a_pack_stands_in_its_splits(recipe, splits):
+    found = collected(recipe(unknown="bundled"), splits)
+    for split, table in found.items():
+        assert set(kinds(table)) == {"breath", "noise"}
+        assert len(table) == UNKNOWN_CLIPS[split]
     label = found["train"].features["label"]
     assert label.names == [*sorted(TONES), "unknown"]
     assert set(found["train"]["label"]) == {len(TONES)}
@@ -54,35 +60,13 @@ def test_a_pack_stands_in_its_splits_and_mixtures_are_trained_on(recipe, splits)
 def test_no_bar_is_drawn_for_tables(recipe, own, capfd):
     splits = data.load_data(recipe(data=own))
     capfd.readouterr()
-    found = negatives.collect(recipe(unknown="bundled"), splits.tables, splits.unknown)
-    negatives.with_negatives(splits.tables, found)
+    collected(recipe(unknown="bundled"), splits)
     assert capfd.readouterr().err == ""
     assert not datasets.are_progress_bars_disabled()
 
 
-def test_the_same_clips_are_collected_again(recipe, splits):
-    given = recipe(unknown="bundled")
-    first, again = (negatives.collect(given, splits.tables) for _ in range(2))
-    assert [clip["bytes"] for clip in first["train"]["audio"]] == [
-        clip["bytes"] for clip in again["train"]["audio"]
-    ]
-
-
-def test_unknown_becomes_the_last_label_of_training_clips_only(recipe, splits):
-    found = negatives.collect(recipe(unknown="bundled"), splits.tables, splits.unknown)
-    taught = negatives.with_negatives(splits.tables, found)
-    assert taught["train"].features["label"].names[-1] == "unknown"
-    assert len(taught["train"]) == N_TRAIN + 10
-    labels = taught["train"]["label"]
-    assert labels[:N_TRAIN] == splits.tables["train"]["label"]
-    assert set(labels[N_TRAIN:]) == {4}
-    assert len(set(taught["train"]["speaker"][N_TRAIN:])) == 10  # each is a speaker's own
-    for split in ("validation", "test"):
-        assert taught[split] is splits.tables[split]
-
-
 def test_none_is_none(recipe, splits):
-    found = negatives.collect(recipe(unknown="none"), splits.tables, splits.unknown)
+    found = collected(recipe(unknown="none"), splits)
     assert {split: len(table) for split, table in found.items()} == dict.fromkeys(found, 0)
     assert "kind" in found["train"].column_names
 
@@ -91,28 +75,16 @@ def test_with_none_the_datas_own_are_taken(recipe, own):
     splits = data.load_data(recipe(data=own))
     assert splits.tables["train"].features["label"].names == sorted(TONES)
     assert len(splits.tables["train"]) == N_TRAIN
-    found = negatives.collect(recipe(data=own, unknown="none"), splits.tables, splits.unknown)
-    assert kinds(found["train"]) == {negatives.OWN: 4, negatives.MIXED: 4}
+    found = collected(recipe(data=own, unknown="none"), splits)
+    assert kinds(found["train"]) == {negatives.OWN: 4}
     assert kinds(found["validation"]) == kinds(found["test"]) == {negatives.OWN: 2}
 
 
-def test_no_more_are_learned_from_than_training_bears_and_the_datas_own_come_first(
-    recipe, own, monkeypatch
-):
-    monkeypatch.setattr(negatives, "FEWEST", 5)
-    monkeypatch.setattr(negatives, "MOST_SHARE", 0.25)  # of 16: mixtures are as many alone
+def test_the_datas_own_stand_beside_the_pack(recipe, own):
     splits = data.load_data(recipe(data=own))
-    given = recipe(data=own, unknown="bundled")
-    found = negatives.collect(given, splits.tables, splits.unknown)
-    of_train = kinds(found["train"])
-    assert of_train.pop(negatives.MIXED) == 4
-    assert of_train.pop(negatives.OWN) == 4
-    assert sum(of_train.values()) == 1
-    assert len(found["test"]) == 4  # those are only counted
-    monkeypatch.setattr(negatives, "FEWEST", 3)
-    monkeypatch.setattr(negatives, "MOST_SHARE", 0.6)  # 0.35 of 16 clips are 6
-    found = negatives.collect(given, splits.tables, splits.unknown)
-    assert len(found["train"]) == 6 + 4
+    found = collected(recipe(data=own, unknown="bundled"), splits)
+    assert len(found["train"]) == 4 + UNKNOWN_CLIPS["train"]
+    assert kinds(found["train"])[negatives.OWN] == 4
 
 
 @pytest.fixture
@@ -126,8 +98,8 @@ def given_folder(tmp_path, tone):
 
 def test_a_folders_clips_are_shared_out(recipe, splits, given_folder):
     given = recipe(unknown=given_folder)
-    found = negatives.collect(given, splits.tables, splits.unknown)
-    assert kinds(found["train"]) == {negatives.GIVEN: 12, negatives.MIXED: 4}
+    found = collected(given, splits)
+    assert kinds(found["train"]) == {negatives.GIVEN: 12}
     assert kinds(found["validation"]) == {negatives.GIVEN: 2}
     assert len(found["test"]) == 0
     facts = negatives.facts(given)
@@ -142,4 +114,4 @@ def test_the_record_names_the_pack_by_what_it_holds(recipe, unknown_pack):
 
 def test_a_folder_that_is_none_is_refused(recipe, splits, tmp_path):
     with pytest.raises(DataError):
-        negatives.collect(recipe(unknown=tmp_path / "gone"), splits.tables)
+        negatives.of_split(recipe(unknown=tmp_path / "gone"), splits.tables, None, "train")

@@ -21,7 +21,7 @@ def decides(**changed) -> Rejection:
         "whitening": np.eye(2),
         "centres": [[1.0, 0.0], [-1.0, 0.0]],
         "unknown": [],
-        "usual": [[0.0] * 3, [1.0] * 3],
+        "usual": [[0.0] * 4, [1.0] * 4],
         "threshold": [0.0],
     }
     return Rejection(**{k: np.array(v, np.float32) for k, v in (usual | changed).items()})
@@ -33,14 +33,12 @@ POOLED = np.array([[1.0, 0.0], [-1.0, 3.0]])
 
 def test_signals_by_hand():
     signals = decides().signals(LOGITS, POOLED)
-    np.testing.assert_allclose(signals, [[2, 2, 0], [0.5, 0.5, -3]])
+    np.testing.assert_allclose(signals, [[2, 2, 0, 0], [0.5, 0.5, -3, 0]])
 
 
-def test_the_row_for_no_intent_counts_among_what_the_best_is_not():
-    found = decides(unknown=[0.0, 1.0, 1.0]).signals(LOGITS, POOLED)
-    odds = [2 - math.log(1 + math.e), 0.5 - math.log(1 + math.exp(4))]
-    np.testing.assert_allclose(found[:, 0], odds, rtol=1e-6)
-    np.testing.assert_allclose(found[:, 1:], [[2, 0], [0.5, -3]])
+def test_log_odds_of_no_request_count_against_a_clip():
+    found = decides(unknown=[0.5, 1.0, 1.5]).signals(LOGITS, POOLED)
+    np.testing.assert_allclose(found, [[2, 2, 0, -2], [0.5, 0.5, -3, -4]])
 
 
 def test_outputs_are_standardised_and_whitened_before_the_distance():
@@ -51,11 +49,11 @@ def test_outputs_are_standardised_and_whitened_before_the_distance():
 
 def test_equal_logits_are_no_certainty():
     signals = decides().signals(np.array([[1.0, 1.0]]), POOLED[:1])
-    np.testing.assert_allclose(signals, [[0, 1, 0]])
+    np.testing.assert_allclose(signals, [[0, 1, 0, 0]])
 
 
 def test_knownness_adds_up_the_signals_in_deviations_from_what_is_usual():
-    found = decides(usual=[[1.0, 1.0, -1.0], [2.0, 1.0, 4.0]])
+    found = decides(usual=[[1.0, 1.0, -1.0, 0.0], [2.0, 1.0, 4.0, 1.0]])
     assert found.knownness(LOGITS, POOLED) == pytest.approx([0.5 + 1 + 0.25, -0.25 - 0.5 - 0.5])
 
 
@@ -64,11 +62,11 @@ def test_knownness_adds_up_the_signals_in_deviations_from_what_is_usual():
     [
         ([2, 0], [1, 0], 4.0, None),  # knownness is 4: the threshold itself is enough
         ([2, 0], [1, 0], 4.1, FAR),
-        ([1, 0.5], [1, 0], 4.1, FAR),  # its second intent has 0.38, and it is far: 0 < 4.1 / 3
+        ([1, 0.5], [1, 0], 4.1, FAR),  # its second intent has 0.38, and it is far: 0 < 4.1 / 4
         ([0, 0], [1, 0], 0.3, FAR),
         ([-1, -1.5], [1, 0], -0.2, BETWEEN),
         ([-1, -5.0], [1, 0], 3.5, FAR),
-        ([-3, -2.5], [0, 0], -1.2, FAR),  # 0.38, but -1 is less than -1.2 / 3
+        ([-3, -2.5], [0, 0], -1.2, FAR),  # 0.38, but -1 is less than -1.2 / 4
         ([-3, -2.5], [-1, 0], -1.2, BETWEEN),
         ([-4, -2.0], [-1, 0], 0.1, FAR),  # the second has 0.12
     ],
@@ -132,7 +130,7 @@ def test_a_broken_file_is_refused(folder, content):
     [
         ("mean", None, "lacks mean"),
         ("scale", np.zeros(2), "has a scale that is not above 0"),
-        ("usual", np.zeros((2, 3)), "has a scale that is not above 0"),
+        ("usual", np.zeros((2, 4)), "has a scale that is not above 0"),
         ("threshold", np.array([np.nan]), "has numbers in threshold that are not finite"),
         ("threshold", np.zeros(2), "has threshold of the shape (2,), not (1,)"),
         ("centres", np.zeros((3, 2)), "has centres of the shape (3, 2), not (2, 2)"),

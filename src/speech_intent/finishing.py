@@ -44,8 +44,8 @@ def finish(
 ) -> Finished:
     """Calibrate a head, adapt it where that is asked for, and settle what it does not answer.
 
-    `others` are training clips of no intent (`negatives.of_split`); with none, and no precision that
-    is asked for, the model always answers.
+    `others` are training clips of no intent (`negatives.of_split`); with none, and no precision
+    that is asked for, the model always answers.
     """
     network = classifier.model
     mapping = None

@@ -1,6 +1,6 @@
 """Clips of no intent that a classifier learns to tell from its own, and is tested on.
 
-They come from the data, rows whose intent is "unknown", and from a folder or the pack in `dataset/`.
+They come from the data, rows whose intent is "unknown", and from a folder or the pack in dataset/.
 """
 
 import contextlib

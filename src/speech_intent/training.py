@@ -68,15 +68,14 @@ def fine_tune(
     run_folder.check_output(output_dir, resume)
     done = output_dir / "model" / "training.json"
     checkpoints = output_dir / "checkpoints"
+    begun = done.exists() or run_folder.last_checkpoint(checkpoints) is not None
     if is_main_process():
-        begun = done.exists() or run_folder.last_checkpoint(checkpoints) is not None
         clips = provenance.clips_of(tables, unknown)
         provenance.claim(output_dir, provenance.ingredients(recipe), clips, begun)
     if done.exists():  # killed after training, before the test split was scored
         return json.loads(done.read_text(encoding="utf-8"))
     classifier = _untrained(recipe, tables)
     numbers = replace(recipe.numbers, freeze=model.freeze(classifier, recipe.numbers.freeze))
-    classifier.model.config.max_seconds = numbers.max_seconds
     began = time.perf_counter()
     if numbers.freeze == "encoder":
         trained = frozen_head.train(classifier, tables, numbers)
@@ -105,7 +104,9 @@ def _untrained(recipe: Recipe, tables: "DatasetDict") -> NewClassifier:
     """Put a head for the labels of training clips on a recipe's encoder."""
     numbers = recipe.numbers
     labels = tables["train"].features["label"].names
-    return model.build_model(recipe.encoder, labels, numbers.spec_augment, numbers.seed)
+    built = model.build_model(recipe.encoder, labels, numbers.spec_augment, numbers.seed)
+    built.model.config.max_seconds = numbers.max_seconds
+    return built
 
 
 def _train(
