@@ -40,6 +40,7 @@ class Stub:
     def __init__(self, answers, threshold=None, warnings=()):
         self.answers = iter(answers)
         self.threshold = threshold
+        self.says_unknown = threshold is not None
         self.warnings = warnings
         self.heard = []
 
@@ -98,6 +99,7 @@ def test_answers_stand_beside_the_truth_in_the_order_of_the_clips(table):
             "predicted": "on_low",
             "score": 0.8,
             "accepted": True,
+            "knownness": 0.0,
             "speaker": "ann",
             "seconds": 0.2,
             "p_off": pytest.approx(0.1),
@@ -182,6 +184,7 @@ def test_examples_with_odd_names_can_be_drawn(table, tmp_path, intents):
 # Results
 
 
+ALWAYS = {"threshold": None, "says_unknown": False, "unknown_test": []}  # a model that answers
 FIVE = predictions(
     ("on", "on", 0.95, True),
     ("on", "off", 0.85, True),
@@ -193,6 +196,7 @@ FIVE = predictions(
 
 def test_results_are_worked_out_by_hand(tmp_path):
     record = {"model": "some/model", "split": "test (given)", "threshold": 0.6}
+    record |= {"says_unknown": True, "unknown_test": []}
     result = evaluation.write_results(FIVE, LABELS, tmp_path, record)
     assert (result["n"], result["correct"], result["accuracy"]) == (5, 3, 0.6)
     assert result["confusion"] == [[2, 0, 0], [1, 1, 0], [0, 1, 0]]
@@ -215,7 +219,7 @@ def test_results_are_worked_out_by_hand(tmp_path):
 
 
 def test_a_model_without_a_threshold_has_no_coverage(tmp_path):
-    result = evaluation.write_results(FIVE, LABELS, tmp_path, {"threshold": None})
+    result = evaluation.write_results(FIVE, LABELS, tmp_path, dict(ALWAYS))
     assert not {"coverage", "accuracy_answered"} & set(result)
 
 
@@ -223,7 +227,7 @@ def test_speakers_and_conditions_get_pictures_of_their_own(tmp_path):
     answers = FIVE.assign(speaker=["ann", "ann", "ben", "ben", "ben"])
     columns = {"correct": 1, "n": 2, "accuracy": 0.5, "low": 0.1, "high": 0.9}
     by_condition = pd.DataFrame(columns, index=["clean", "room"])
-    record = {"threshold": None}
+    record = dict(ALWAYS)
     result = evaluation.write_results(answers, LABELS, tmp_path, record, by_condition)
     assert result["bootstrap"].startswith("over 2 speakers")
     names = {"by_condition.png", "by_duration.png", "by_speaker.png"}
@@ -237,7 +241,7 @@ def test_names_that_look_like_values_stay_names(tmp_path, names):
     first, second = names
     answers = predictions((first, second, 0.9, True), (second, second, 0.8, True))
     answers["speaker"] = names
-    evaluation.write_results(answers, list(names), tmp_path, {"threshold": None})
+    evaluation.write_results(answers, list(names), tmp_path, dict(ALWAYS))
     read = evaluation.read_predictions(tmp_path)
     assert list(zip(read["intent"], read["predicted"], read["speaker"], strict=True)) == [
         (first, second, first),
@@ -307,7 +311,7 @@ def test_ten_thousand_clips_are_written_up_in_seconds(tmp_path):
         "seconds": rng.uniform(1, 6, n),
     }
     began = time.process_time()
-    result = evaluation.write_results(pd.DataFrame(columns), labels, tmp_path, {"threshold": None})
+    result = evaluation.write_results(pd.DataFrame(columns), labels, tmp_path, dict(ALWAYS))
     assert time.process_time() - began < 20
     assert (result["n"], result["bootstrap"]) == (n, "over 60 speakers")
 

@@ -41,6 +41,8 @@ def result(predictions) -> dict:
         "seed": 0,
         "note": "",
         "threshold": None,
+        "says_unknown": False,
+        "unknown_test": [],
     }
 
 
@@ -128,20 +130,22 @@ def test_every_average_stands_beside_its_count_and_its_own_interval(result):
 
 
 def test_what_a_threshold_does_is_said(page):
-    text = page(threshold=0.6, coverage=0.8, accuracy_answered=0.625)
+    text = page(says_unknown=True, coverage=0.8, accuracy_answered=0.625)
     assert "On average a score is 12.3 points away from the share that is right." in text
     assert (
-        "Below the score 0.60 an answer is withheld: 80 % of the clips are answered, "
-        "62.5 % of those rightly."
+        "What is too unlike the taught requests is called unknown: 80 % of these clips are "
+        "answered, 62.5 % of those rightly."
     ) in text
 
 
 def test_a_model_without_a_threshold_answers_everything(page):
-    assert "The model has no threshold: it answers everything." in page()
+    assert "The model always answers." in page()
 
 
 def test_a_threshold_that_withholds_everything(page):
-    assert "0 % of the clips are answered, 0.0 % of those" in page(threshold=1.0, coverage=0.0)
+    assert "0 % of these clips are answered, 0.0 % of those" in page(
+        says_unknown=True, coverage=0.0
+    )
 
 
 def test_clips_are_grouped_by_what_is_known_of_them(predictions):
@@ -200,3 +204,10 @@ def test_the_page_says_where_no_person_was_heard(page):
     text = page(synthetic={"train": [9, 9], "validation": [2, 2], "scored": [10, 10]})
     assert "<p>No person was heard in training: all 9 training clips are synthetic. All 10 " in text
     assert "person was heard" not in page()
+
+
+def test_what_was_never_taught_is_a_table_by_kind(page):
+    row = {"kind": "other <sentences>", "n": 8, "accepted": 2, "share": 0.25, "auroc": 0.875}
+    text = page(unknown_test=[row])
+    assert "other &lt;sentences&gt;" in text and "0.875" in text
+    assert "Not measured." in page()

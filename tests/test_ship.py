@@ -19,7 +19,7 @@ from transformers import (
     Wav2Vec2ForSequenceClassification,
 )
 
-from speech_intent import extended_model, stored_outputs
+from speech_intent import IntentClassifier, extended_model, stored_outputs
 from speech_intent.digests import sha256
 from speech_intent.paths import MOONSHINE, SHIPPED
 
@@ -86,16 +86,17 @@ def test_what_the_head_saw_is_kept_where_training_left_nothing(
     model = shutil.copytree(run_folder / "model", tmp_path / "model")
     trained = stored_outputs.load_file(model / "pooled.safetensors")
     (model / "pooled.safetensors").unlink()
+    monkeypatch.setattr(ship, "resolve", lambda name, seed: recipe(seed=seed, unknown="bundled"))
+    ship.keep_decision(model)
     record = json.loads((model / "training.json").read_text())
-    del record["pooled_digest"]
-    (model / "training.json").write_text(json.dumps(record))
-    monkeypatch.setattr(ship, "resolve", lambda name, seed: recipe(seed=seed))
-    ship.keep_pooled(model)
-    after = json.loads((model / "training.json").read_text())
-    assert after == record | {"pooled_digest": sha256(model / "pooled.safetensors")}
+    assert record["pooled_digest"] == sha256(model / "pooled.safetensors")
+    assert record["unknown"]["n"] == len(trained["validation_labels"])
     again = stored_outputs.load_file(model / "pooled.safetensors")
     assert (again["train_labels"] == trained["train_labels"]).all()
     np.testing.assert_allclose(again["train"], trained["train"], atol=5e-3)
+    classifier = IntentClassifier.from_pretrained(model, "torch")
+    assert classifier.says_unknown
+    assert not classifier.predict((np.zeros(8_000), 16_000)).accepted
 
 
 def test_the_shipped_classifier_can_learn_an_intent():
