@@ -112,6 +112,7 @@ def test_answers_stand_beside_the_truth_in_the_order_of_the_clips(table):
             "predicted": "off",  # although it is withheld
             "score": 0.6,
             "accepted": False,
+            "knownness": 0.0,
             "speaker": "",
             "seconds": 0.2,
             "p_off": 0.6,
