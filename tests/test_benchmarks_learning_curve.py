@@ -109,7 +109,7 @@ def call(tables, tmp_path, monkeypatch):
             for name, part in tables.items()
         }
     )
-    loaded = learning_curve.data.Splits(named, "given")
+    loaded = learning_curve.data.Splits(named, "given", named)
     monkeypatch.setattr(learning_curve.data, "load_data", lambda recipe: loaded)
 
     def train_and_score(recipe, tables, per_intent, folder):

@@ -11,7 +11,7 @@ import soundfile
 from datasets import ClassLabel, Dataset, Features, Value
 from matplotlib.image import imread
 
-from speech_intent import comparison, data, evaluation, plots, rejection
+from speech_intent import data, evaluation, plots, rejection
 from speech_intent.audio import AudioWarning
 from speech_intent.errors import DataError, ModelError, OutputError, UserError
 from speech_intent.intervals import wilson_interval
@@ -353,7 +353,7 @@ def test_models_that_differ_are_compared_with_the_best(scored):
         "best": scored("best", "++++++++--"),
         "good": scored("good", "+++++---+-"),
     }
-    table = comparison.compare_models(folders)
+    table = evaluation.compare_models(folders)
     assert list(table.index) == ["best", "good", "weak"]
     assert list(table["correct"]) == [8, 6, 1]
     assert list(table["n"]) == [10] * 3
@@ -367,20 +367,20 @@ def test_models_that_differ_are_compared_with_the_best(scored):
 
 
 def test_equal_models_stand_in_the_order_of_their_names(scored):
-    table = comparison.compare_models({"b": scored("b", "++-"), "a": scored("a", "-++")})
+    table = evaluation.compare_models({"b": scored("b", "++-"), "a": scored("a", "-++")})
     assert list(table.index) == ["a", "b"]
     assert table.loc["b", ["only_best", "only_this", "p"]].tolist() == [1, 1, 1.0]
 
 
 def test_one_model_alone_is_compared_with_none(scored):
-    table = comparison.compare_models({"a": scored("a", "-++")})
+    table = evaluation.compare_models({"a": scored("a", "-++")})
     assert table.loc["a", ["only_best", "only_this", "p"]].isna().all()
 
 
 def test_models_that_answered_other_clips_are_not_compared(scored):
     folders = {"first": scored("first", "+++"), "second": scored("second", "++++")}
     with pytest.raises(UserError) as refusal:
-        comparison.compare_models(folders)
+        evaluation.compare_models(folders)
     assert str(refusal.value) == (
         "second: was not scored on the same clips as first; give the data a split column"
     )

@@ -78,7 +78,8 @@ def test_metrics_json_has_every_figure_in_both_places(run_folder, tone_folder):
 def test_predictions_are_listed_clip_by_clip(run_folder):
     rows = pd.read_csv(run_folder / "predictions.csv")
     result = json.loads((run_folder / "metrics.json").read_text())
-    columns = ["file_name", "intent", "predicted", "score", "accepted", "speaker", "seconds"]
+    columns = ["file_name", "intent", "predicted", "score", "accepted", "knownness"]
+    columns += ["speaker", "seconds"]
     probabilities = [f"p_{name}" for name in sorted(TONES)]
     assert list(rows) == [*columns, *probabilities]
     assert rows["accepted"].all()

@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def score_models(args: argparse.Namespace) -> None:
     """Do what the arguments say."""
-    from . import comparison, evaluation
+    from . import evaluation
 
     folders = model_folders(args.model, args.output_dir)
     recipe = resolve(args.recipe, **data_options(args))
@@ -67,7 +67,7 @@ def score_models(args: argparse.Namespace) -> None:
         name = model if several else args.split.capitalize()
         print(f"{name}: {evaluation.headline(result)}")
     if several:
-        table = comparison.compare_models(folders)
+        table = evaluation.compare_models(folders)
         table.to_csv(args.output_dir / "comparison.csv")
         print(table.to_string())
     print(f"Results: {args.output_dir}")

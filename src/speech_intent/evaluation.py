@@ -1,5 +1,7 @@
 """Score a trained model on labelled recordings, and write down everything about it."""
 
+from collections.abc import Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,28 +11,26 @@ from tqdm import tqdm
 
 from . import (
     audio,
-    calibration,
     data,
     held_out,
     hub_models,
     metrics,
     negatives,
-    plots,
     remarks,
-    report,
     unknown_test,
 )
 from .conditions import Change, conditions
-from .errors import ModelError, OutputError
+from .errors import ModelError, OutputError, UserError
+from .intervals import mcnemar
 from .plots import Example
 from .predict import IntentClassifier
 from .recipes import Recipe
-from .run_folder import held, write_json
+from .results import PREDICTIONS, write_results
+from .run_folder import held
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-PREDICTIONS = "predictions.csv"
 UNKNOWN = "unknown.csv"
 NAMES = ("file_name", "intent", "predicted", "speaker")  # text, whatever they look like
 N_VOICES = 30  # clips in memory, of which babble is made
@@ -164,57 +164,37 @@ def accuracy_by_condition(classifier: IntentClassifier, table: "Dataset") -> pd.
     return metrics.accuracy_by(together, ["condition"]).loc[list(answers)]
 
 
-def write_results(
-    predictions: pd.DataFrame,
-    labels: list[str],
-    output_dir: Path,
-    record: dict[str, Any],
-    by_condition: pd.DataFrame | None = None,
-) -> dict[str, Any]:
-    """Score the answers of `predict_table` and write everything about them.
-
-    `output_dir` gets `metrics.json` (the scores of `metrics.classification_metrics`, calibration,
-    and `record`: data, split, seed, threshold, `synthetic`; also returned), `predictions.csv`,
-    `confusion_matrix.png`, `reliability.png`, a picture of each group of clips, and `report.html`,
-    which shows them all.
-    """
-    scores = predictions["score"].to_numpy()
-    is_correct = (predictions["intent"] == predictions["predicted"]).to_numpy()
-    bins = calibration.reliability(scores, is_correct)
-    result = {
-        **_classification(predictions, labels),
-        "calibration_error": calibration.calibration_error(bins),
-        "calibration_error_interval": calibration.calibration_error_interval(scores, is_correct),
-    }
-    if record["says_unknown"]:
-        is_accepted = predictions["accepted"].to_numpy()
-        result.update(calibration.coverage(is_correct, is_accepted))
-    result.update(record)
-    predictions.to_csv(output_dir / PREDICTIONS, index=False)
-    pictures = {
-        "confusion_matrix": plots.confusion_matrix(result["confusion"], labels),
-        "reliability": plots.reliability(bins),
-    }
-    files = {name: output_dir / f"{name}.png" for name in pictures}
-    for name, figure in pictures.items():
-        plots.save(figure, files[name])
-    groupings = report.group(predictions, by_condition)
-    report.write_report(result, predictions, files, groupings, output_dir / "report.html")
-    write_json(output_dir / "metrics.json", result)  # says that all of it is there
-    return result
-
-
-def _classification(predictions: pd.DataFrame, labels: list[str]) -> dict[str, Any]:
-    ids = {label: i for i, label in enumerate(labels)}
-    truth = predictions["intent"].map(ids)
-    predicted = predictions["predicted"].map(ids)
-    return metrics.classification_metrics(truth, predicted, labels, predictions["speaker"])
-
-
 def read_predictions(folder: Path) -> pd.DataFrame:
     """Read the answers that `write_results` left in a folder; an intent called 01 stays so."""
     kinds = dict.fromkeys(NAMES, str)
     return pd.read_csv(folder / PREDICTIONS, dtype=kinds, keep_default_na=False)
+
+
+def compare_models(folders: Mapping[str, Path]) -> pd.DataFrame:
+    """Compare models, by name, on the same clips, from the folders of their results.
+
+    Gives a row a model, best first: `correct`, `n`, `accuracy`, its interval (`low`, `high`), and
+    of the exact McNemar test against the best `only_best`, `only_this` (clips that one of the two
+    alone answered correctly) and `p`. Raises `UserError` if the clips differ.
+    """
+    answers = {name: read_predictions(folder) for name, folder in folders.items()}
+    _check_same_clips(answers)
+    together = pd.concat(answers, names=["model"]).reset_index("model")
+    counts = metrics.accuracy_by(together, ["model"])
+    counts = counts.sort_values("accuracy", ascending=False, kind="stable")
+    is_correct = {name: table["intent"] == table["predicted"] for name, table in answers.items()}
+    best, *others = counts.index
+    rows = [astuple(mcnemar(is_correct[best], is_correct[name])) for name in others]
+    return counts.join(pd.DataFrame(rows, others, ["only_best", "only_this", "p"]))
+
+
+def _check_same_clips(answers: Mapping[str, pd.DataFrame]) -> None:
+    first, *others = answers
+    clips = list(answers[first]["file_name"])
+    for name in others:
+        if list(answers[name]["file_name"]) != clips:
+            problem = f"was not scored on the same clips as {first}"
+            raise UserError(name, problem, "give the data a split column")
 
 
 def examples(classifier: IntentClassifier, table: "Dataset", n: int = 8) -> list[Example]:
