@@ -241,13 +241,12 @@ def run(args: argparse.Namespace) -> None:
         result = train_and_score(recipe, recordings, left_out, others, folder)
         runs.append(result)
         print(json.dumps(result), flush=True)
-    record = {
-        "encoder": recipe.encoder,
-        "seed": args.seed,
-        "accept": args.accept,
-        "runs": runs,
-    }
-    if args.only is None:
+        record = {
+            "encoder": recipe.encoder,
+            "seed": args.seed,
+            "accept": args.accept,
+            "runs": runs,
+        }
         run_folder.write_json(args.output_dir / "results.json", record)
 
 

@@ -59,9 +59,9 @@ def bundled() -> list[str]:
     right = np.mean([run["accuracy_answered"] for run in runs])
     every = np.mean([run["accuracy"] for run in runs])
     return [
-        "**Bundled requests** (synthetic). Three times, three of the nine intents were left out of "
-        f"training, and {result['accept']} of the others promised to be answered, on validation "
-        f"clips. Of the test clips of the taught intents {answered(runs)} were answered, "
+        f"**Bundled requests** (synthetic), {len(runs)} of 3 runs. Three of the nine intents "
+        f"were left out of training each time, and {result['accept']} of the others promised to be "
+        f"answered, on validation clips. Of the test clips of the taught intents {answered(runs)} were answered, "
         f"{100 * right:.1f} % of them rightly ({100 * every:.1f} % of all). Of what was never "
         "taught:",
         "",
