@@ -61,7 +61,8 @@ def bundled() -> list[str]:
     return [
         f"**Bundled requests** (synthetic), {len(runs)} of 3 runs. Three of the nine intents "
         f"were left out of training each time, and {result['accept']} of the others promised to be "
-        f"answered, on validation clips. Of the test clips of the taught intents {answered(runs)} were answered, "
+        "answered, on validation clips. Of the test clips of the taught intents "
+        f"{answered(runs)} were answered, "
         f"{100 * right:.1f} % of them rightly ({100 * every:.1f} % of all). Of what was never "
         "taught:",
         "",

@@ -176,7 +176,7 @@ def test_notebooks_run_in_order_on_a_folder_of_ones_own(tmp_path, write_folder, 
     assert not link.startswith("/") and "%20" in link and (FOLDER / unquote(link)).is_file()
 
     epochs = {"small": 1, "moonshine": 1}
-    second = execute(NAMES[1], data=data, epochs=epochs, output_dir=str(run))
+    second = execute(NAMES[1], data=data, epochs=epochs, unknown="none", output_dir=str(run))
     assert pictures(second) == 3
     assert {path.name for path in run.iterdir()} >= {
         "small",
