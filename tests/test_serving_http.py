@@ -11,10 +11,13 @@ import pytest
 from conftest import TONES
 from serving_tools import Gated, client_of, encoded, form
 
+from speech_intent.serving import places as module
+from speech_intent.serving import requests
 from speech_intent.serving.answers import Answer, Clip, Responder
 from speech_intent.serving.http import create_app
 from speech_intent.serving.places import Places
 from speech_intent.serving.settings import Settings
+from speech_intent.serving.work import estimate
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +164,14 @@ def test_an_api_key_opens_all_but_health(start, wav, method, path):
     assert client.get("/health").status_code == 200
 
 
+def test_a_key_may_have_letters_beyond_ascii(start, wav):
+    client = start(Gated(), api_key="s\u00e9same \u30ad\u30fc")
+    sent = {"Authorization": "Bearer s\u00e9same \u30ad\u30fc".encode()}
+    assert client.post("/predict", content=wav, headers=sent).status_code == 200
+    sent = {"Authorization": "Bearer s\u00e8same \u30ad\u30fc".encode()}
+    assert client.post("/predict", content=wav, headers=sent).status_code == 401
+
+
 def test_without_a_key_none_is_asked_for(start, wav):
     client = start(Gated())
     headers = {"Authorization": "Bearer whatever"}
@@ -169,36 +180,39 @@ def test_without_a_key_none_is_asked_for(start, wav):
 
 def test_failures_answer_in_json_and_keep_their_cause_to_themselves(start, wav):
     class Broken(Gated):
-        def answer(self, clip: Clip) -> Answer:
+        def answer(self, clip: Clip, limit: float = 0.0) -> Answer:
             if clip.name == "body":
                 raise RuntimeError("secret")
-            return super().answer(clip)
+            return super().answer(clip, limit)
 
     client = start(Broken())
     response = client.post("/predict", content=wav)
     problem = "the server failed; its log says why"
     assert (response.status_code, response.json()) == (500, {"detail": problem})
-    assert client.app.state.queue.places.waiting == 0
+    assert client.app.state.queue.places.taken.n_clips == 0
     assert client.get("/nothing").json() == {"detail": "Not Found"}
     assert client.get("/predict").status_code == 405
 
 
-def held_while_answering(client, model: Gated, n_places: int, **sent) -> tuple[int, int]:
+N_WARM_UP = 2 * 3  # calls: two for each of three workers
+
+
+def held_while_answering(client, model: Gated, n_clips: int, **sent) -> tuple[int, int]:
     """Send a request, and give (clips, bytes) that it holds while its model thinks."""
-    places = client.app.state.queue.places
+    taken = client.app.state.queue.places.taken
     model.gate.clear()
     thread = threading.Thread(target=client.post, kwargs=sent)
     thread.start()
     end = time.monotonic() + 20
     try:
-        while places.waiting < n_places or len(model.names) < 3:
-            assert time.monotonic() < end, f"holds {places.waiting} places"
+        while taken.n_clips < n_clips or len(model.names) < N_WARM_UP + n_clips:
+            assert time.monotonic() < end, f"holds {taken}"
             time.sleep(0.01)
-        held = places.waiting, places.held
+        held = taken.n_clips, taken.n_bytes
     finally:
         model.gate.set()
         thread.join()
-    assert (places.waiting, places.held) == (0, 0)
+    assert (taken.n_clips, taken.work, taken.n_bytes) == (0, 0.0, 0)
     return held
 
 
@@ -209,19 +223,73 @@ def test_a_request_holds_its_bytes_until_it_is_answered(start, wav):
     assert held_while_answering(client, model, 1, **sent) == (1, len(wav))
 
 
-def test_a_batch_holds_a_place_for_each_file_and_its_bytes_once(start):
-    model = Gated()
+class AfterTheFirst(Gated):
+    """Has its gate open for the first clip of a batch."""
+
+    def answer(self, clip: Clip, limit: float = 0.0) -> Answer:
+        if clip.name == "first":
+            self.names.append(clip.name)
+            return Answer(200, {"file": clip.name})
+        return super().answer(clip, limit)
+
+
+def test_a_batch_holds_as_many_places_as_there_are_workers_and_its_bytes_once(start):
+    model = AfterTheFirst()
     client = start(model)
-    sent = {"url": "/predict/batch", "files": form(("a", b"1"), ("b", b"2"), ("c", b"3"))}
+    files = form(("first", b"1"), *((str(i), b"2") for i in range(8)))
+    sent = {"url": "/predict/batch", "files": files}
     n_bytes = int(client.build_request("POST", **sent).headers["Content-Length"])
-    assert held_while_answering(client, model, 3, **sent) == (3, n_bytes)
+    taken = client.app.state.queue.places.taken
+    held = held_while_answering(client, model, 3, **sent)
+    assert held == (3, n_bytes)
+    assert sorted(model.names[N_WARM_UP:]) == sorted(["first", *map(str, range(8))])
+    assert taken.n_clips == 0
 
 
-def test_a_full_queue_says_503_and_when_to_come_back(start, wav):
+def test_a_batch_that_takes_too_long_is_answered_as_far_as_it_came(start):
+    model = AfterTheFirst()
+    client = start(model, max_wait=0.2)
+    model.gate.clear()
+    files = form(("first", b"1"), *((str(i), b"2") for i in range(5)))
+    response = client.post("/predict/batch", files=files)
+    model.gate.set()
+    first, *others = response.json()
+    assert (response.status_code, first) == (200, {"file": "first"})
+    problem = "got no answer within 0.6 s; try again later"
+    assert others == [{"file": str(i), "detail": f"{i}: {problem}"} for i in range(5)]
+
+
+def test_a_clip_that_lasts_longer_than_its_header_says_pays_for_that(start, classifier, tone):
+    model = Responder(classifier, 60.0)
+    client = start(model)
+    limits = []
+    places = client.app.state.queue.places
+    take = places.waiting
+
+    def noted(address, work, is_inside):
+        limits.append(work)
+        return take(address, work, is_inside)
+
+    places.waiting = noted
+    short = bytearray(encoded(tone(TONES["hear_low"], 8.0), format="FLAC"))
+    total = 21  # byte of a FLAC where its number of samples begins, in 36 bits
+    field = int.from_bytes(short[total : total + 5])
+    short[total : total + 5] = ((field >> 36 << 36) | 16_000).to_bytes(5)  # a second, it says
+    answer = client.post("/predict", content=bytes(short)).json()
+    assert answer["seconds"] == 8.0
+    of_two_seconds, of_a_minute = limits
+    assert of_two_seconds < 3 < 60 < of_a_minute
+
+
+def test_a_full_queue_says_503_and_when_to_come_back(start, wav, monkeypatch):
     model = Gated()
     client = start(model, max_wait=1.1)
     model.gate.clear()
-    client.app.state.queue.places.cost = 0.2  # seconds: five can be answered in time
+    places = client.app.state.queue.places
+    work = estimate(wav, 60.0).work
+    places.cost = 0.2 / work  # five can be answered in time
+    places.usual = work
+    monkeypatch.setattr(module, "SHARE", 1.0)
     answered = queue.SimpleQueue()
 
     def post(i: int) -> None:
@@ -241,7 +309,9 @@ def test_a_full_queue_says_503_and_when_to_come_back(start, wav):
     for thread in threads:
         thread.join()
     assert [answered.get().status_code for _ in range(5)] == [200] * 5
-    assert len(model.names) == 2 + 5  # two to warm up
+    assert len(model.names) == N_WARM_UP + 5
+    refused = "speech_intent_refused_requests_total 15.0"
+    assert refused in client.get("/metrics").text.splitlines()
     assert client.post("/predict", content=wav).status_code == 200
 
 
@@ -260,6 +330,7 @@ class Idle:
     """A queue that nobody gets to ask."""
 
     n_lost = 0
+    at_once = 1
 
     def __init__(self):
         self.places = Places(1.0)
@@ -268,7 +339,7 @@ class Idle:
 def sent_by(receive) -> tuple[Idle, list[dict]]:
     """Send /predict a body that `receive` gives; return the queue and what came back."""
     sent = []
-    app = create_app(Idle, Settings(max_wait=0.1))
+    app = create_app(Idle, Settings())
     app.state.queue = Idle()
     scope = {"type": "http", "method": "POST", "path": "/predict", "query_string": b""}
 
@@ -279,11 +350,12 @@ def sent_by(receive) -> tuple[Idle, list[dict]]:
     return app.state.queue, sent
 
 
-def test_a_request_that_never_arrives_is_408_and_gives_its_place_back():
+def test_a_request_that_never_arrives_is_408_and_gives_its_place_back(monkeypatch):
+    monkeypatch.setattr(requests, "ARRIVAL", 0.3)
     idle, (start, body) = sent_by(lambda: asyncio.sleep(60))
     assert start["status"] == 408
     assert b"did not arrive within 0.3 s" in body["body"]
-    assert (idle.places.waiting, idle.places.held) == (0, 0)
+    assert (idle.places.taken.n_clips, idle.places.taken.n_bytes) == (0, 0)
 
 
 def test_a_client_that_leaves_while_it_sends_is_no_failure():
@@ -292,4 +364,4 @@ def test_a_client_that_leaves_while_it_sends_is_no_failure():
 
     idle, (start, _) = sent_by(leave)
     assert start["status"] == 499
-    assert (idle.places.waiting, idle.places.held) == (0, 0)
+    assert (idle.places.taken.n_clips, idle.places.taken.n_bytes) == (0, 0)

@@ -6,6 +6,7 @@ from fastapi.testclient import TestClient
 
 from speech_intent.serving.answers import Answer
 from speech_intent.serving.monitoring import add_metrics
+from speech_intent.serving.places import Places
 
 
 def refuse() -> None:
@@ -15,7 +16,8 @@ def refuse() -> None:
 @pytest.fixture
 def app():
     app = FastAPI()
-    app.state.queue = SimpleNamespace(places=SimpleNamespace(waiting=3), n_lost=2)
+    app.state.queue = SimpleNamespace(places=Places(1.0), n_lost=2)
+    app.state.queue.places.taken.n_clips = 3
     return app
 
 
@@ -27,6 +29,7 @@ def test_metrics_show_the_queue_the_audio_and_each_status(app):
         return n
 
     counters = add_metrics(app, [])
+    counters.refused.inc()
     counters.count(Answer(200, {"file": "a", "label": "on", "guess": "off"}, 0.5))
     counters.count(Answer(200, {"file": "b", "label": "unknown", "guess": "on"}, 2.0))
     counters.count(Answer(422, {"file": "c", "detail": "is empty"}))
@@ -36,6 +39,7 @@ def test_metrics_show_the_queue_the_audio_and_each_status(app):
     lines = client.get("/metrics").text.splitlines()
     assert "speech_intent_waiting_clips 3.0" in lines
     assert "speech_intent_lost_calls 2.0" in lines
+    assert "speech_intent_refused_requests_total 1.0" in lines
     assert "speech_intent_audio_seconds_total 2.5" in lines
     assert [line for line in lines if line.startswith("speech_intent_answers_total")] == [
         'speech_intent_answers_total{label="on"} 1.0',

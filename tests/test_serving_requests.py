@@ -5,9 +5,12 @@ import pytest
 from fastapi import HTTPException
 from starlette.requests import Request
 
+from speech_intent.serving import requests
 from speech_intent.serving.answers import Clip
-from speech_intent.serving.requests import declared_bytes, read_clips
+from speech_intent.serving.requests import read_clips
+from speech_intent.serving.settings import Settings
 
+CHARSETS = ["undefined", "punycode", "utf-7", "unicode_escape", "utf-16", "no such", "idna"]
 PLENTY = 10_000_000  # bytes
 FORM = {"content-type": "multipart/form-data; boundary=b"}
 
@@ -18,6 +21,7 @@ class Sent:
     def __init__(self, *pieces: bytes, **headers: str):
         self.pieces = list(pieces)
         self.n_read = 0
+        self.held: list[int] = []
         names = [(name.replace("_", "-"), value) for name, value in headers.items()]
         self.request = Request(
             {
@@ -35,7 +39,8 @@ class Sent:
         return {"type": "http.request", "body": body, "more_body": more}
 
     def clips(self, max_bytes: int = PLENTY) -> list[Clip]:
-        return asyncio.run(read_clips(self.request, max_bytes, patience=5.0))
+        settings = Settings(max_megabytes=max_bytes / 1e6)
+        return asyncio.run(read_clips(self.request, settings, self.held.append))
 
     def refusal(self, max_bytes: int = PLENTY) -> tuple[int, str]:
         with pytest.raises(HTTPException) as error:
@@ -115,28 +120,44 @@ def test_a_form_is_stopped_like_a_body():
     assert "larger than 0.0005 MB" in detail
 
 
-def test_the_size_of_a_body_is_what_it_says_or_else_the_limit():
-    assert declared_bytes(Sent(b"", content_length="1000").request, 1_000) == 1_000
-    assert declared_bytes(Sent(b"", content_length="7").request, 1_000) == 7
-    assert declared_bytes(Sent(b"").request, 1_000) == 1_000
+def test_a_body_that_says_it_is_too_large_is_not_read():
+    assert len(Sent(bytes(1_000), content_length="1000").clips(1_000)[0].data) == 1_000
     sent = Sent(b"", content_length="1001")
-    with pytest.raises(HTTPException) as error:
-        declared_bytes(sent.request, 1_000)
-    assert error.value.status_code == 413
-    assert error.value.detail.startswith("the request is larger than 0.001 MB; ")
-    assert sent.n_read == 0
+    status, detail = sent.refusal(1_000)
+    assert (status, sent.n_read) == (413, 0)
+    assert detail.startswith("the request is larger than 0.001 MB; ")
 
 
-def test_a_request_that_never_arrives_is_408():
+def test_bytes_are_told_of_as_they_arrive_and_not_as_they_are_promised():
+    sent = Sent(b"ab", b"", b"cde", content_length="1000")
+    sent.clips()
+    assert sent.held == [2, 3, 0]
+
+
+def test_a_request_that_never_arrives_is_408(monkeypatch):
     async def never() -> dict:
         await asyncio.sleep(60)
         return {}
 
+    monkeypatch.setattr(requests, "ARRIVAL", 0.1)
     request = Request({"type": "http", "method": "POST", "headers": []}, never)
     with pytest.raises(HTTPException) as error:
-        asyncio.run(read_clips(request, PLENTY, patience=0.1))
+        asyncio.run(read_clips(request, Settings(), lambda _: None))
     problem = "the request did not arrive within 0.1 s; send it again"
     assert (error.value.status_code, error.value.detail) == (408, problem)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "Multipart/Form-Data; boundary=b",
+        "multipart/form-data ;boundary=b",
+        *(f"multipart/form-data; boundary=b; charset={name}" for name in CHARSETS),
+    ],
+)
+def test_a_form_is_one_however_its_type_is_written(kind):
+    body = part('name="file"; filename="caf\u00e9.wav"', b"first") + b"--b--\r\n"
+    assert Sent(body, content_type=kind).clips() == [Clip("caf\u00e9.wav", b"first")]
 
 
 def test_audio_is_never_put_on_the_disk(monkeypatch):

@@ -10,6 +10,7 @@ from ..errors import AudioError, ModelError, UserError
 from ..predict import IntentClassifier
 from .settings import Settings
 
+LONGER = 1_413  # no status of HTTP: a clip lasts longer than its header says
 PROBE_RATE = 16_000  # Hz, and samples: the server starts with an answer to a second of a ramp
 
 
@@ -28,6 +29,7 @@ class Answer:
     status: int  # of HTTP
     body: dict[str, Any]  # for JSON
     seconds: float = 0.0  # of audio that was classified
+    took: float = 0.0  # seconds, where that was measured
 
 
 def refusal(status: int, error: UserError) -> Answer:
@@ -63,17 +65,18 @@ class Responder:
             "labels": list(self.classifier.labels),
         }
 
-    def answer(self, clip: Clip) -> Answer:
+    def answer(self, clip: Clip, limit: float = np.inf) -> Answer:
         """Classify a clip: 200 and what `inference.py --json` says, with `warnings`.
 
         A clip that lasts too long gets 413 as soon as that many seconds were decoded, one that
-        cannot be used 422, one that the model has no finite scores for 500.
+        cannot be used 422, one that the model has no finite scores for 500. A clip that lasts
+        longer than `limit`, but not too long, gets `LONGER`.
         """
         source = {"bytes": clip.data, "path": clip.name}
         try:
-            prediction = self.classifier.predict(source, self.max_seconds)
+            prediction = self.classifier.predict(source, min(limit, self.max_seconds))
         except TooLong as error:
-            return refusal(413, error)
+            return refusal(413 if limit >= self.max_seconds else LONGER, error)
         except AudioError as error:
             return refusal(422, error)
         except ModelError as error:

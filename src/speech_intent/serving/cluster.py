@@ -13,9 +13,11 @@ from .http import create_app
 from .places import Busy, Places
 from .queues import Gone
 from .settings import Settings
+from .work import Estimate
 
 MIN_REPLICAS = 1  # of the model; each takes a core
 MAX_REPLICAS = 64
+AT_ONCE = 8  # clips of one batch that are on their way together
 
 
 class Replicas:
@@ -25,24 +27,28 @@ class Replicas:
         self.model = model
         self.places = Places(max_wait)  # what a clip costs is not known here
         self.n_lost = 0
+        self.at_once = AT_ONCE
 
     async def about(self) -> dict[str, Any]:
         """Say which model answers."""
         return await self.model.about.remote()
 
-    async def answer(self, clip: Clip, gone: Gone) -> Answer:
+    async def answer(self, clip: Clip, size: Estimate, gone: Gone) -> Answer:
         """Classify a clip; if the replica is lost on the way, ask another one, once."""
         try:
-            return await self._twice(clip)
+            return await self._twice(clip, size.seconds)
         except BackPressureError:
             raise Busy(self.places.max_wait) from None
 
-    async def _twice(self, clip: Clip) -> Answer:
+    def close(self) -> None:
+        """Leave the replicas to Ray Serve."""
+
+    async def _twice(self, clip: Clip, limit: float) -> Answer:
         try:
-            return await self.model.answer.remote(clip)
+            return await self.model.answer.remote(clip, limit)
         except (RayActorError, ReplicaUnavailableError):
             self.n_lost += 1
-            return await self.model.answer.remote(clip)
+            return await self.model.answer.remote(clip, limit)
 
 
 class Replica:
@@ -55,9 +61,9 @@ class Replica:
         """Say which model answers."""
         return self.responder.about()
 
-    def answer(self, clip: Clip) -> Answer:
-        """Classify a clip."""
-        return self.responder.answer(clip)
+    def answer(self, clip: Clip, limit: float) -> Answer:
+        """Classify a clip of at most so many seconds."""
+        return self.responder.answer(clip, limit)
 
 
 class Ingress:

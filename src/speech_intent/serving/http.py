@@ -16,12 +16,14 @@ from starlette.requests import ClientDisconnect
 
 from ..errors import AudioError
 from . import schemas
-from .answers import Answer, Clip, refusal
+from .answers import LONGER, Answer, Clip, refusal
+from .door import Door, address_of, detail
 from .monitoring import add_metrics
 from .places import Busy
 from .queues import CLIENT_GONE, Queue
-from .requests import declared_bytes, read_clips
+from .requests import read_clips
 from .settings import Settings
+from .work import Estimate, estimate
 
 BEARER = HTTPBearer(auto_error=False)
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
@@ -37,6 +39,7 @@ def create_app(make_queue: Callable[[], Queue], settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.queue = make_queue()
         yield
+        app.state.queue.close()
 
     app = FastAPI(
         title="Spoken intent classification",
@@ -48,6 +51,7 @@ def create_app(make_queue: Callable[[], Queue], settings: Settings) -> FastAPI:
     app.state.counters = add_metrics(app, key_needed)
     app.include_router(guarded, dependencies=key_needed)
     app.include_router(public)
+    app.add_middleware(Door)
     app.add_exception_handler(Busy, busy)
     app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(Exception, failed)
@@ -61,7 +65,8 @@ async def check_key(
     """Raise 401 for a request without the key."""
     key = given.credentials if given else ""
     wanted = request.app.state.settings.api_key
-    if not secrets.compare_digest(key.encode(), wanted.encode()):
+    # A header's bytes come as Latin-1; a key beyond ASCII is sent in UTF-8.
+    if not secrets.compare_digest(key.encode("latin-1"), wanted.encode()):
         problem = "the API key is missing or wrong; send it as `Authorization: Bearer KEY`"
         raise HTTPException(401, problem, CHALLENGE)
 
@@ -71,12 +76,13 @@ async def predict(request: Request) -> JSONResponse:
     """Classify one clip: the file part of a form, or the whole body, in any format."""
     settings = request.app.state.settings
     places = request.app.state.queue.places
-    with places.reserve(declared_bytes(request, settings.max_bytes)):
-        clips = await read_clips(request, settings.max_bytes, settings.patience)
+    with places.holding(address_of(request.scope)) as hold:
+        clips = await read_clips(request, settings, hold)
         if len(clips) > 1:
             problem = f"the form has {len(clips)} file parts; send them to /predict/batch"
             raise HTTPException(400, problem)
-        answer = await answer_in_time(request, clips[0])
+        deadline = asyncio.get_running_loop().time() + settings.patience
+        answer = await answer_by(deadline, request, clips[0])
     return JSONResponse(answer.body, answer.status)
 
 
@@ -88,11 +94,9 @@ async def predict_batch(request: Request) -> JSONResponse:
     """
     settings = request.app.state.settings
     places = request.app.state.queue.places
-    with places.reserve(declared_bytes(request, settings.max_bytes)):
-        clips = await read_clips(request, settings.max_bytes, settings.patience)
-        with places.reserve(0, len(clips) - 1):
-            calls = [answer_in_time(request, clip) for clip in clips]
-            answers = await asyncio.gather(*calls)
+    with places.holding(address_of(request.scope)) as hold:
+        clips = await read_clips(request, settings, hold)
+        answers = await answers_in_turn(request, clips)
     return JSONResponse([answer.body for answer in answers])
 
 
@@ -102,24 +106,58 @@ async def health(request: Request) -> JSONResponse:
     return JSONResponse(await request.app.state.queue.about())
 
 
-async def answer_in_time(request: Request, clip: Clip) -> Answer:
-    """Ask the queue for an answer; 504 if it takes too long."""
+async def answers_in_turn(request: Request, clips: list[Clip]) -> list[Answer]:
+    """Answer the clips of a batch, which is like a client that sends clip after clip.
+
+    So others have their turns in between. Raises `Busy` if there is no place for the first.
+    """
     state = request.app.state
-    patience = state.settings.patience
+    deadline = asyncio.get_running_loop().time() + state.settings.patience
+    turns = asyncio.Semaphore(state.queue.at_once)
+
+    async def answer(clip: Clip, is_inside: bool) -> Answer:
+        async with turns:
+            return await answer_by(deadline, request, clip, is_inside)
+
+    first = await answer(clips[0], False)
+    return [first, *await asyncio.gather(*(answer(clip, True) for clip in clips[1:]))]
+
+
+async def answer_by(
+    deadline: float, request: Request, clip: Clip, is_inside: bool = False
+) -> Answer:
+    """Ask the queue for an answer; 504 if there is none by a time of the event loop.
+
+    Raises `Busy` if there is no place for the clip, unless its request `is_inside` already.
+    """
+    state = request.app.state
     try:
-        async with asyncio.timeout(patience):
-            answer: Answer = await state.queue.answer(clip, request.is_disconnected)
+        async with asyncio.timeout_at(deadline):
+            size = await asyncio.to_thread(estimate, clip.data, state.settings.max_seconds)
+            answer = await answer_at(size, request, clip, is_inside)
+            if answer.status == LONGER:
+                size = size.at_most(state.settings.max_seconds)
+                answer = await answer_at(size, request, clip, is_inside)
     except TimeoutError:
-        problem = f"got no answer within {patience:g} s"
+        problem = f"got no answer within {state.settings.patience:g} s"
         return refusal(504, AudioError(clip.name, problem, "try again later"))
     state.counters.count(answer)
     return answer
 
 
+async def answer_at(size: Estimate, request: Request, clip: Clip, is_inside: bool) -> Answer:
+    """Take a place for a clip of this size, and ask the queue."""
+    queue: Queue = request.app.state.queue
+    with queue.places.waiting(address_of(request.scope), size.work, is_inside):
+        return await queue.answer(clip, size, request.is_disconnected)
+
+
 async def busy(request: Request, error: Busy) -> JSONResponse:
-    """Turn a request away, and say when to come back."""
-    problem = f"too many requests are waiting; try again in {error.retry_after} s"
-    return JSONResponse({"detail": problem}, 503, {"Retry-After": str(error.retry_after)})
+    """Turn a request away, in its turn, and say when to come back."""
+    state = request.app.state
+    state.counters.refused.inc()
+    await asyncio.sleep(state.queue.places.pause())
+    return JSONResponse({"detail": detail(error)}, 503, {"Retry-After": str(error.retry_after)})
 
 
 async def gone(request: Request, error: ClientDisconnect) -> Response:

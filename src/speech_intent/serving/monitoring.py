@@ -16,6 +16,7 @@ class Counters:
     """What the app itself has to raise."""
 
     audio_seconds: Counter
+    refused: Counter
     answers: Counter  # by label: the model's intents and "unknown", so that they stay few
 
     def count(self, answer: Answer) -> None:
@@ -39,7 +40,7 @@ def add_metrics(app: FastAPI, dependencies: Sequence[Any]) -> Counters:
         "Clips let in and not answered yet",
         registry=registry,
     )
-    waiting.set_function(lambda: app.state.queue.places.waiting)
+    waiting.set_function(lambda: app.state.queue.places.taken.n_clips)
     lost = Gauge(
         "speech_intent_lost_calls",
         "Calls lost with a replica, and tried again",
@@ -51,10 +52,15 @@ def add_metrics(app: FastAPI, dependencies: Sequence[Any]) -> Counters:
         "Seconds of audio answered",
         registry=registry,
     )
+    refused = Counter(
+        "speech_intent_refused_requests",
+        "Requests turned away since too many waited",
+        registry=registry,
+    )
     answers = Counter(
         "speech_intent_answers",
         "Clips answered, by intent or unknown",
         ["label"],
         registry=registry,
     )
-    return Counters(seconds, answers)
+    return Counters(seconds, refused, answers)

@@ -1,16 +1,18 @@
-"""The app in one process, with its model in threads."""
+"""The app in one process, with its model in others."""
 
 import contextlib
+import signal
 
 import uvicorn
 
-from .answers import Responder
+from .connections import Connection
 from .http import create_app
-from .queues import Threads
+from .queues import Workers
 from .settings import Settings
 
 CONNECTIONS = 65_536  # open files to ask the system for; many grant 1,024 unasked
 BACKLOG = 4_096  # connections that wait to be accepted
+GRACE = 23  # seconds after SIGTERM, of the 30 that are usual before SIGKILL
 KEEP_ALIVE = 75  # seconds; longer than load balancers keep a connection, and than MAX_RETRY
 
 
@@ -20,15 +22,19 @@ def run() -> None:
     Raises `UserError` for a setting or a model that cannot be used.
     """
     settings = Settings.from_environment()
-    responder = Responder.load(settings)
+    workers = Workers.in_processes(settings)
     allow_connections()
-    app = create_app(lambda: Threads(responder, settings.max_wait), settings)
+    # uvicorn sends itself the signal again once it has ended, for whoever else waits for it.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    app = create_app(lambda: workers, settings)
     uvicorn.run(
         app,
+        http=Connection,
         host=settings.host,
         port=settings.port,
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=GRACE,
         access_log=False,
     )
 

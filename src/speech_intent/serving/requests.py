@@ -2,14 +2,17 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 from fastapi import HTTPException, Request
-from starlette.datastructures import UploadFile
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from .answers import Clip
+from .settings import Settings
 
+ARRIVAL = 15.0  # seconds until a body is there
 MAX_FILES = 100  # of one form
 FORM = "multipart/form-data"
 
@@ -20,46 +23,44 @@ class _InMemory(MultiPartParser):
     spool_max_size = sys.maxsize
 
 
-def declared_bytes(request: Request, max_bytes: int) -> int:
-    """Give the size of a body that was not read yet: what its header says, or else the limit.
-
-    Raises 413 if that is above the limit.
-    """
-    n_bytes = int(request.headers.get("content-length", max_bytes))
-    if n_bytes > max_bytes:
-        raise _too_large(max_bytes)
-    return n_bytes
-
-
-async def read_clips(request: Request, max_bytes: int, patience: float) -> list[Clip]:
+async def read_clips(
+    request: Request, settings: Settings, hold: Callable[[int], None]
+) -> list[Clip]:
     """Read a request: the file parts of a form, at least one, or else the whole body as one clip.
 
-    Raises 400 for a form that cannot be used, 408 if it takes more than `patience` seconds, and
-    413 as soon as more than `max_bytes` have come.
+    `hold` is told of the bytes as they arrive. Raises 400 for a form that cannot be used, 408 for a
+    body that takes too long, and 413 as soon as there are too many bytes, or are to be.
     """
+    declared = int(request.headers.get("content-length", 0))
+    if declared > settings.max_bytes:
+        raise _too_large(settings.max_bytes)
     try:
-        async with asyncio.timeout(patience):
-            pieces = _limited(request, max_bytes)
-            if request.headers.get("content-type", "").startswith(FORM):
+        async with asyncio.timeout(ARRIVAL):
+            pieces = _limited(request, settings.max_bytes, hold)
+            kind, _, _ = request.headers.get("content-type", "").partition(";")
+            if kind.strip().lower() == FORM:
                 return await _read_form(request, pieces)
             return [Clip("body", b"".join([piece async for piece in pieces]))]
     except TimeoutError:
-        problem = f"the request did not arrive within {patience:g} s; send it again"
+        problem = f"the request did not arrive within {ARRIVAL:g} s; send it again"
         raise HTTPException(408, problem) from None
 
 
-async def _limited(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
+async def _limited(
+    request: Request, max_bytes: int, hold: Callable[[int], None]
+) -> AsyncGenerator[bytes, None]:
     """Yield the pieces of a body as they come, until they are too many."""
     n_bytes = 0
     async for piece in request.stream():
         n_bytes += len(piece)
         if n_bytes > max_bytes:
             raise _too_large(max_bytes)
+        hold(len(piece))
         yield piece
 
 
 async def _read_form(request: Request, pieces: AsyncGenerator[bytes, None]) -> list[Clip]:
-    parser = _InMemory(request.headers, pieces, max_files=MAX_FILES)
+    parser = _InMemory(_of_utf8(request.headers), pieces, max_files=MAX_FILES)
     try:
         form = await parser.parse()
     except MultiPartException as error:
@@ -74,6 +75,14 @@ async def _read_form(request: Request, pieces: AsyncGenerator[bytes, None]) -> l
         problem = "the form has no file part; send the clip as one: curl -F file=@clip.wav"
         raise HTTPException(400, problem)
     return clips
+
+
+def _of_utf8(headers: Headers) -> Headers:
+    """Leave out the charset that a form says it has: some are no charsets, and none is needed."""
+    _, options = parse_options_header(headers["content-type"])
+    boundary = options.get(b"boundary")
+    kind = FORM if boundary is None else f'{FORM}; boundary="{boundary.decode("latin-1")}"'
+    return Headers({"content-type": kind})
 
 
 def _too_large(max_bytes: int) -> HTTPException:

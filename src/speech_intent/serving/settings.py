@@ -10,6 +10,7 @@ from ..errors import UserError
 from ..paths import SHIPPED
 
 PREFIX = "SPEECH_INTENT_"
+LAST_PORT = 65_535
 PATIENCE = 3  # times `max_wait`: what was let in at the last moment still has twice that long
 
 
@@ -23,7 +24,7 @@ class Settings:
     api_key: str = field(default="", repr=False)  # empty: none is asked for
     max_megabytes: float = 10.0  # of a request
     max_seconds: float = 60.0  # of a clip
-    max_wait: float = 10.0  # seconds; who would wait longer is turned away
+    max_wait: float = 6.0  # seconds; who would wait longer is turned away
 
     @property
     def max_bytes(self) -> int:
@@ -32,7 +33,7 @@ class Settings:
 
     @property
     def patience(self) -> float:
-        """Seconds that a request may take to arrive, and a clip to be answered."""
+        """Seconds that a request may take to be answered once it has arrived."""
         return PATIENCE * self.max_wait
 
     @classmethod
@@ -61,4 +62,6 @@ def _read(name: str, text: str, kind: type) -> Any:
     if not 0 < number < math.inf:
         problem = f"{text!r} is not a positive number"
         raise UserError(name, problem, "set it to one, or unset it")
+    if kind is int and number > LAST_PORT:
+        raise UserError(name, f"{number} is no port", f"set it to one up to {LAST_PORT}")
     return number
