@@ -1,33 +1,35 @@
-"""Requests a second with thousands of connections at once: serve.py against plain servers.
+"""Requests a second under load: serve.py against plain servers, in a storm, under attack.
 
-    python benchmarks/load_test.py                      # the classifier in models/
-    python benchmarks/load_test.py --model runs/base    # another one
-    python benchmarks/load_test.py --table              # docs/scaling.md again, from the results
+    python benchmarks/load_test.py            # the classifier in models/; needs wrk
+    python benchmarks/load_test.py --table    # docs/scaling.md again, from the results
 
---random-base first makes the model, of wav2vec2-base's size. The plain servers are FastAPI around
-transformers.pipeline, with the model in FastAPI's threads, and one call at a time. All run in this
-one run, one after the other, on the first two cores of the machine, which they share with the load
-generator (locust). Every connection sends WAV clips of mixed length from the bundled test split,
-one after the other. Only those answers with status 200 count that equal the predictor's own
-(serve.py: IntentClassifier; the others: the pipeline), and only those that come after the last
-connection is there; 503 and errors are counted apart.
+The plain servers are FastAPI around transformers.pipeline, with the model in FastAPI's threads, and
+one call at a time. All run in this one run, one after the other, on the first two cores of the
+machine, which they share with wrk. Every connection sends WAV clips of mixed length from the bundled
+test split, one after the other, and asks again at once, whatever it got. Only answers with the label
+that the predictor itself gives count as right.
+
+Under attack, one more client sends the worst batch that is taken, again and again (a hundred FLACs of
+a minute's silence, eight channels at 192 kHz), and 200 connections send headers only.
 """
 
 import argparse
+import contextlib
+import http.client
 import io
 import json
 import os
-import pickle
 import platform
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,7 @@ import psutil
 import soundfile
 from blocks import table, write_block
 
-from speech_intent import IntentClassifier, audio, data, hub_models, onnx_export
+from speech_intent import IntentClassifier, audio, data, hub_models
 from speech_intent.paths import ROOT, SHIPPED
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -44,109 +46,81 @@ BLOCK = (ROOT / "docs" / "scaling.md", "figures: benchmarks/load_test.py")
 RATE = 16_000  # Hz
 N_CLIPS = 100
 CORES = 2
-RAMP = 500  # new connections a second
-SPARE_SECONDS = 5
 OURS = "serve.py"
 PATHS = {
     OURS: "/predict",
     "pipeline, in threads": "/threads",
     "pipeline, one at a time": "/alone",
 }
-NAMES = {SHIPPED.name: "shipped", "base": "wav2vec2-base size"}  # by folder
-QUANTILES = (50, 95, 99)  # percent
+FEW, MANY = 64, 2_000  # connections
+PATIENCE = 120  # seconds that wrk waits for an answer; 2,000 on a plain server wait long
+QUANTILES = (50, 99)  # percent
+N_HALF_OPEN = 200
+N_REQUESTS = 200_000  # after which memory is compared
+SHORT = 0.25  # seconds of a clip of these
+BEFORE_THE_END = 15  # seconds of storm until the server is told to end
 BUSY = 0.7  # of the cores, on paper
 
 Result = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Load:
-    """What a load generator saw."""
-
-    measured: list[tuple[float, str]]  # seconds and kind of answers once all connections were there
-    n_answers: int  # with status 200, in all
-
-    @property
-    def waits(self) -> list[float]:
-        """The seconds of what was answered rightly."""
-        return [seconds for seconds, kind in self.measured if kind == "200"]
-
-
-def clips() -> list[bytes]:
-    """Encode every fourth clip of the bundled test split as a WAV file."""
+def clips() -> list[np.ndarray]:
+    """Read every fourth clip of the bundled test split: waveforms at 16 kHz."""
     sources = data.load_data().tables["test"]["audio"]
     step = max(1, len(sources) // N_CLIPS)
-    files = []
-    for source in sources[::step][:N_CLIPS]:
-        file = io.BytesIO()
-        soundfile.write(file, audio.load(source, RATE), RATE, format="WAV")
-        files.append(file.getvalue())
-    return files
+    return [audio.load(source, RATE) for source in sources[::step][:N_CLIPS]]
 
 
-def form(clip: bytes) -> bytes:
-    """Put a clip into a form, as a browser does."""
-    disposition = b'Content-Disposition: form-data; name="file"; filename="clip.wav"'
-    return b"--clip\r\n" + disposition + b"\r\n\r\n" + clip + b"\r\n--clip--\r\n"
+def write_clips(waveforms: list[np.ndarray], server: str, folder: Path) -> None:
+    """Write what storm.lua sends: clips, and the labels that the server's predictor gives."""
+    labels = labels_of(waveforms, server)
+    for number, waveform in enumerate(waveforms, 1):
+        soundfile.write(folder / f"{number}.wav", waveform, RATE)
+    (folder / "labels.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
 
 
-def expected_scores(server: str, model: str, wavs: list[bytes]) -> list[dict[str, float]]:
-    """Ask what a server runs directly: the score of each label, for each clip."""
+def labels_of(waveforms: list[np.ndarray], server: str) -> list[str]:
+    """Ask what a server runs directly for the best intent of each clip."""
     if server == OURS:
-        classifier = IntentClassifier.from_pretrained(model, parallel=True)
-        return [dict(classifier.predict(wav).scores) for wav in wavs]
+        classifier = IntentClassifier.from_pretrained(SHIPPED, parallel=True)
+        return [classifier.predict((waveform, RATE)).label for waveform in waveforms]
     from transformers import pipeline
 
-    classify = pipeline("audio-classification", model=model, trust_remote_code=False)
-    scores = []
-    for wav in wavs:
-        waveform, rate = soundfile.read(io.BytesIO(wav), dtype="float32")
-        answer = classify({"raw": waveform, "sampling_rate": rate}, top_k=None)
-        scores.append({entry["label"]: entry["score"] for entry in answer})
-    return scores
+    classify = pipeline("audio-classification", model=str(SHIPPED), trust_remote_code=False)
+    clips = [{"raw": waveform, "sampling_rate": RATE} for waveform in waveforms]
+    return [classify(clip, top_k=1)[0]["label"] for clip in clips]
 
 
-def start(server: str, model: str, port: int) -> subprocess.Popen:
-    """Start a server and wait until it is up."""
-    if server == OURS:
-        arguments = ["serve.py"]
-    else:
+@contextlib.contextmanager
+def running(server: str) -> Iterator[tuple[psutil.Process, int]]:
+    """Run a server; give its process and port once it is up."""
+    port = free_port()
+    arguments = ["serve.py"]
+    if server != OURS:
         arguments = ["-m", "uvicorn", "pipeline_server:app", "--app-dir", "benchmarks"]
         arguments += ["--no-access-log", "--port", str(port)]
-    environment = {
-        **os.environ,
-        "SPEECH_INTENT_MODEL": model,
-        "SPEECH_INTENT_PORT": str(port),
-        "MODEL": model,
-    }
-    process = subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=environment)
-    while True:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
-                return process
-        except OSError:
+    names = {"SPEECH_INTENT_MODEL": str(SHIPPED), "SPEECH_INTENT_PORT": str(port)}
+    environment = os.environ | names | {"MODEL": str(SHIPPED)}
+    process = psutil.Popen([sys.executable, *arguments], cwd=ROOT, env=environment)
+    try:
+        while not is_up(port):
             if process.poll() is not None:
-                message = f"error: {server} ended with status {process.returncode}"
-                raise SystemExit(message) from None
+                raise SystemExit(f"error: {server} ended with status {process.returncode}")
             time.sleep(0.2)
+        yield process, port
+    finally:
+        for each in [*process.children(recursive=True), process]:
+            each.kill()
+        process.wait()
 
 
-def put_under_load(port: int, path: str, connections: int, seconds: int, work: Path) -> Load:
-    """Run the load generator."""
-    run_time = seconds + connections // RAMP + SPARE_SECONDS
-    command = [sys.executable, "-m", "locust", "-f", "benchmarks/load_client.py", "--headless"]
-    command += ["--loglevel", "ERROR", "-u", str(connections), "-r", str(RAMP)]
-    command += ["--run-time", f"{run_time}s", "--host", f"http://127.0.0.1:{port}"]
-    environment = {**os.environ, "LOAD_TEST_FOLDER": str(work), "LOAD_TEST_PATH": path}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"error: locust ended with status {done.returncode}\n{done.stderr}")
-    record = json.loads((work / "answered.json").read_text(encoding="utf-8"))
-    began = record["began"]
-    measured = [
-        (took, kind) for when, took, kind in record["answered"] if 0 <= when - began <= seconds
-    ]
-    return Load(measured, sum(kind == "200" for *_, kind in record["answered"]))
+def is_up(port: int) -> bool:
+    """Ask for a server's health."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
+            return True
+    except OSError:
+        return False
 
 
 def free_port() -> int:
@@ -156,38 +130,154 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
+def wrk(port: int, path: str, connections: int, seconds: int, folder: Path) -> Result:
+    """Put a server under load; give what storm.lua counted."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", f"--timeout={PATIENCE}s"]
+    command += ["-s", "benchmarks/storm.lua", f"http://127.0.0.1:{port}", "--", str(folder), path]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("result ")]
+    if not lines:
+        raise SystemExit(f"error: wrk ended with status {done.returncode}\n{done.stderr}")
+    return json.loads(lines[-1].removeprefix("result "))
+
+
+def figures(load: Result) -> Result:
+    """Sum up what came back."""
+    waits = load["waits"]
+    quantiles = {f"p{q}": float(np.quantile(waits, q / 100)) for q in QUANTILES} if waits else {}
+    names = ("right", "refused", "wrong", "others", "lost", "unanswered")
+    rate = load["right"] / load["seconds"]
+    return {name: load[name] for name in names} | {"a second": rate, "wait": quantiles}
+
+
+def tree(process: psutil.Process) -> list[psutil.Process]:
+    """List a server's processes."""
+    return [process, *process.children(recursive=True)]
+
+
 def core_seconds(process: psutil.Process) -> float:
-    """Read how long a process has kept cores busy."""
-    times = process.cpu_times()
-    return times.user + times.system
+    """Read how long a server has kept cores busy."""
+    return sum(sum(each.cpu_times()[:2]) for each in tree(process))
 
 
-def measure(server: str, model: str, wavs: list[bytes], connections: int, seconds: int) -> Result:
-    """Put one server under load."""
-    port = free_port()
-    with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
-        scores = expected_scores(server, model, wavs)
-        requests = [(form(wav), expected) for wav, expected in zip(wavs, scores, strict=True)]
-        (work / "requests.pickle").write_bytes(pickle.dumps(requests))
-        process = start(server, model, port)
-        try:
-            before = core_seconds(psutil.Process(process.pid))
-            load = put_under_load(port, PATHS[server], connections, seconds, work)
-            busy = core_seconds(psutil.Process(process.pid)) - before
-        finally:
-            process.kill()
+def at_64_clients(server: str, waveforms: list[np.ndarray], seconds: int) -> Result:
+    """Measure one server with as many clients as it likes."""
+    with tempfile.TemporaryDirectory() as name, running(server) as (process, port):
+        write_clips(waveforms, server, Path(name))
+        before = core_seconds(process)
+        load = wrk(port, PATHS[server], FEW, seconds, Path(name))
+        busy = core_seconds(process) - before
+    row = figures(load)
+    return row | {"core seconds": busy / load["right"] if load["right"] else None}
+
+
+class Attack:
+    """A client that sends the worst batch, and many that send headers only, until it is left."""
+
+    def __init__(self, port: int):
+        self.port = port
+        self.batches: Counter[int] = Counter()  # by status
+        self._ended = threading.Event()
+        targets = [self._send_batches, *[self._stay_half_open] * N_HALF_OPEN]
+        self._threads = [threading.Thread(target=target) for target in targets]
+
+    def __enter__(self) -> "Attack":
+        """Begin."""
+        self._body = worst_batch()
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End."""
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _send_batches(self) -> None:
+        headers = {"Content-Type": "multipart/form-data; boundary=clip"}
+        while not self._ended.is_set():
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+            with contextlib.closing(connection), contextlib.suppress(OSError):
+                connection.request("POST", "/predict/batch", self._body, headers)
+                self.batches[connection.getresponse().status] += 1
+
+    def _stay_half_open(self) -> None:
+        head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n"
+        while not self._ended.is_set():
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)) as s:
+                s.sendall(head)
+                s.settimeout(1)
+                while not self._ended.is_set():
+                    with contextlib.suppress(TimeoutError):
+                        if not s.recv(1_000):
+                            break
+
+
+def worst_batch() -> bytes:
+    """Make a form of a hundred clips that decode to as much as a clip may."""
+    file = io.BytesIO()
+    with soundfile.SoundFile(file, "w", 192_000, 8, format="FLAC") as out:
+        for _ in range(60):
+            out.write(np.zeros((192_000, 8), np.int16))
+    parts = []
+    for i in range(100):
+        head = f'--clip\r\nContent-Disposition: form-data; name="f"; filename="{i}.flac"\r\n\r\n'
+        parts.append(head.encode() + file.getvalue() + b"\r\n")
+    return b"".join(parts) + b"--clip--\r\n"
+
+
+def storm(waveforms: list[np.ndarray], seconds: int, is_attacked: bool) -> Result:
+    """Let 2,000 clients ask again at once, whatever they get; with an attack, if that is asked."""
+    with tempfile.TemporaryDirectory() as name, running(OURS) as (_, port):
+        write_clips(waveforms, OURS, Path(name))
+        attack = Attack(port)
+        with attack if is_attacked else contextlib.nullcontext():
+            row = figures(wrk(port, PATHS[OURS], MANY, seconds, Path(name)))
+        return row | {"batches": dict(attack.batches)} if is_attacked else row
+
+
+def ending(waveforms: list[np.ndarray]) -> Result:
+    """Tell the server to end in the midst of a storm."""
+    with tempfile.TemporaryDirectory() as name, running(OURS) as (process, port):
+        write_clips(waveforms, OURS, Path(name))
+        told: Result = {}
+
+        def tell() -> None:
+            time.sleep(BEFORE_THE_END)
+            told.update(waiting=waiting_clips(port), at=time.time())
+            process.send_signal(signal.SIGTERM)
             process.wait()
-    waits = load.waits
-    quantiles = {}
-    if waits:
-        quantiles = {f"p{q}": float(np.quantile(waits, q / 100)) for q in QUANTILES}
-    return {
-        "answers": dict(Counter(kind for _, kind in load.measured)),
-        "requests_per_second": len(waits) / seconds,
-        "seconds": quantiles,
-        "core_seconds_per_request": busy / load.n_answers if load.n_answers else None,
-    }
+            told["seconds"] = time.time() - told["at"]
+
+        teller = threading.Thread(target=tell)
+        teller.start()
+        load = wrk(port, PATHS[OURS], MANY, 2 * BEFORE_THE_END, Path(name))
+        teller.join()
+    answered = sum(at >= told["at"] for at in load["times"])
+    return {"seconds": told["seconds"], "waiting": told["waiting"], "answered": answered}
+
+
+def waiting_clips(port: int) -> int:
+    """Read from /metrics how many clips are let in and not answered yet."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+        lines = answer.read().decode().splitlines()
+    [line] = [line for line in lines if line.startswith("speech_intent_waiting_clips ")]
+    return int(float(line.split()[1]))
+
+
+def memory(waveforms: list[np.ndarray]) -> Result:
+    """Ask for many answers; note what the server's processes hold on the way."""
+    short = [waveform[: int(SHORT * RATE)] for waveform in waveforms[:20]]
+    megabytes = []
+    n_answered = 0
+    with tempfile.TemporaryDirectory() as name, running(OURS) as (process, port):
+        write_clips(short, OURS, Path(name))
+        while n_answered < N_REQUESTS:
+            n_answered += wrk(port, PATHS[OURS], FEW, 30, Path(name))["right"]
+            held = sum(each.memory_info().rss for each in tree(process))
+            megabytes.append([n_answered, round(held / 1e6, 1)])
+    return {"answered": n_answered, "megabytes": megabytes}
 
 
 def load_results(name: str) -> Result:
@@ -199,151 +289,117 @@ def load_results(name: str) -> Result:
 def tables() -> str:
     """Write the measured part of docs/scaling.md from the stored results."""
     serving = load_results("serving")
-    runs = {name: serving[key] for key, name in NAMES.items() if key in serving}
-    lines = [
-        *servers_table(serving),
-        "",
-        *batching_table(load_results("batching")),
-        "",
-        *paper_table(runs),
+    lines = [*servers_table(serving), "", *storm_lines(serving), ""]
+    lines += [*batching_table(load_results("batching")), "", *paper_table(serving), ""]
+    lines += [
+        f"*c*: core-seconds a request; *s* = {serving['clip_seconds']:.2f}, mean seconds of a "
+        "clip; *b*: its bytes as WAV.",
+        f"{serving['machine']}; the shipped classifier; {serving['seconds']} s each.",
     ]
-    if runs:
-        first = next(iter(runs.values()))
-        lines += [
-            "",
-            f"*c*: core-seconds a request; *s* = {first['clip_seconds']:.2f}, mean seconds of a "
-            "clip; *b*: its bytes as WAV.",
-            f"{first['machine']}; {first['connections']:,} connections, {first['seconds']} s.",
-        ]
     return "\n".join(lines) + "\n"
 
 
 def servers_table(serving: Result) -> list[str]:
     """Write what each server answered, and how fast."""
-    header = ["model", "server", "answers/s", "serve.py answers", "503", "others"]
-    header += ["p50", "p95", "p99", "core-s a request"]
-    rows = []
-    for key, name in NAMES.items():
-        servers = serving.get(key, {}).get("servers", {})
-        for server, row in servers.items():
-            ours = servers[OURS]["requests_per_second"]
-            rows.append([name, server, *server_cells(row, ours, is_ours=server == OURS)])
+    header = ["server", "clients", "right answers/s", "serve.py answers", "503"]
+    header += ["errors", "p50", "p99", "core-s a request"]
+    ours = serving["servers"][OURS]["a second"]
+    rows = [
+        [name, str(FEW), *server_cells(row, ours / row["a second"] if row["a second"] else None)]
+        for name, row in serving["servers"].items()
+    ]
+    rows[0][3] = ""
+    for name, key in (("serve.py, in a storm", "storm"), ("the same, under attack", "attack")):
+        cells = server_cells(serving[key], None)
+        share = serving[key]["a second"] / ours
+        rows.append([name, f"{MANY:,}", cells[0], f"{share:.2f} of those", *cells[2:]])
     return table(header, rows)
 
 
-def server_cells(row: Result, our_rate: float, is_ours: bool) -> list[str]:
-    """Write what one server answered; `our_rate` is what serve.py answered a second."""
-    rate = row["requests_per_second"]
-    kinds = row["answers"]
-    n_others = sum(n for kind, n in kinds.items() if kind not in ("200", "503"))
-    cost = row["core_seconds_per_request"]
-    times = f"{our_rate / rate:.1f} times as many" if rate else "-"
-    waits = [f"{row['seconds'][f'p{q}']:.1f} s" if rate else "-" for q in QUANTILES]
+def server_cells(row: Result, times: float | None) -> list[str]:
+    """Write what one server answered; ours answered so many `times` as much."""
+    n_errors = sum(row[name] for name in ("wrong", "others", "lost", "unanswered"))
+    waits = [f"{row['wait'][f'p{q}']:.2f} s" if row["wait"] else "-" for q in QUANTILES]
+    cost = row.get("core seconds")
     return [
-        f"{rate:.1f}",
-        "" if is_ours else times,
-        str(kinds.get("503", 0)),
-        str(n_others),
+        f"{row['a second']:.1f}",
+        f"{times:.1f} times as many" if times else "-",
+        str(row["refused"]),
+        str(n_errors),
         *waits,
-        f"{cost:.3f}" if cost else "-",
+        f"{cost:.4f}" if cost else "-",
+    ]
+
+
+def storm_lines(serving: Result) -> list[str]:
+    """Say how a server ends in a storm, and what it holds after many requests."""
+    end, held = serving["ending"], serving["memory"]
+    first, last = held["megabytes"][0], held["megabytes"][-1]
+    return [
+        f"SIGTERM after {BEFORE_THE_END} s of storm: {end['waiting']} clips were let in, "
+        f"{end['answered']} answers came after it, and the server had ended after "
+        f"{end['seconds']:.1f} s. Memory of its processes: {first[1]:.0f} MB after {first[0]:,} "
+        f"requests, {last[1]:.0f} MB after {last[0]:,}.",
     ]
 
 
 def batching_table(batching: Result) -> list[str]:
     """Write what batches would gain (benchmarks/batching.py)."""
     header = ["model", "batches of 8, mixed lengths", "batches of 8, equal lengths"]
-    rows = []
-    for key, name in NAMES.items():
-        if key in batching:
-            gains = [batching[key][lengths]["gain"] for lengths in ("mixed", "equal")]
-            rows.append([name, *(f"{100 * gain:+.0f} %" for gain in gains)])
-    return table(header, rows)
+    gains = [batching["base"][lengths]["gain"] for lengths in ("mixed", "equal")]
+    return table(header, [["wav2vec2-base size", *(f"{100 * gain:+.0f} %" for gain in gains)]])
 
 
-def paper_table(runs: Mapping[str, Result]) -> list[str]:
-    """Scale the measured costs up, by the name of the model."""
-    costs = [run["servers"][OURS]["core_seconds_per_request"] for run in runs.values()]
-    seconds = [run["clip_seconds"] for run in runs.values()]
-    cores = [10_000 * cost / BUSY for cost in costs]
-    hours = [1e6 * cost / length for cost, length in zip(costs, seconds, strict=True)]
-    gigabits = [10_000 * (2 * RATE * length + 44) * 8 / 1e9 for length in seconds]  # 16 bit, header
+def paper_table(serving: Mapping[str, Any]) -> list[str]:
+    """Scale the measured cost up."""
+    cost = serving["servers"][OURS]["core seconds"]
+    seconds = serving["clip_seconds"]
+    cores = 10_000 * cost / BUSY
+    hours = 1e6 * 3600 * cost / seconds / 3600
+    gigabits = 10_000 * (2 * RATE * seconds + 44) * 8 / 1e9  # 16 bit, header
     rows = [
-        [
-            "cores for 10,000 requests a second, 70 % busy",
-            "10,000 · *c* / 0.7",
-            *(f"{n:,.0f}" for n in cores),
-        ],
-        ["machines of 32 cores", "cores / 32", *(f"{n / 32:,.0f}" for n in cores)],
-        ["incoming audio, WAV", "10,000 · *b* · 8 bits", *(f"{n:.1f} Gbit/s" for n in gigabits)],
-        [
-            "core-hours for a million hours of audio",
-            "10⁶ · *c* / *s*",
-            *(f"{n:,.0f}" for n in hours),
-        ],
-        ["days on 1,000 cores", "core-hours / 24,000", *(f"{n / 24_000:,.1f}" for n in hours)],
+        ["cores for 10,000 requests a second, 70 % busy", "10,000 · *c* / 0.7", f"{cores:,.0f}"],
+        ["machines of 32 cores", "cores / 32", f"{cores / 32:,.0f}"],
+        ["incoming audio, WAV", "10,000 · *b* · 8 bits", f"{gigabits:.1f} Gbit/s"],
+        ["core-hours for a million hours of audio", "10⁶ · *c* / *s*", f"{hours:,.0f}"],
+        ["days on 1,000 cores", "core-hours / 24,000", f"{hours / 24_000:,.1f}"],
     ]
-    return table(["on paper", "formula", *runs], rows)
+    return table(["on paper", "formula", "shipped classifier"], rows)
 
 
-def measure_all(model: Path, connections: int, seconds: int) -> Result:
+def measure(seconds: int) -> Result:
     """Put every server under load, one after the other, on the first cores of the machine."""
     hub_models.quiet_transformers()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
-    wavs = clips()
-    name = str(model.resolve())
-    servers = {server: measure(server, name, wavs, connections, seconds) for server in PATHS}
-    durations = [soundfile.info(io.BytesIO(wav)).duration for wav in wavs]
+    waveforms = clips()
     return {
-        "connections": connections,
         "seconds": seconds,
-        "clip_seconds": float(np.mean(durations)),
+        "clip_seconds": float(np.mean([len(waveform) / RATE for waveform in waveforms])),
         "machine": f"{CORES} of {os.cpu_count()} cores, {platform.machine()}",
-        "servers": servers,
+        "servers": {server: at_64_clients(server, waveforms, seconds) for server in PATHS},
+        "storm": storm(waveforms, seconds, is_attacked=False),
+        "attack": storm(waveforms, seconds, is_attacked=True),
+        "ending": ending(waveforms),
+        "memory": memory(waveforms),
     }
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
+def main() -> None:
+    """Measure all servers and write the figures."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add(
-        "--model",
-        type=Path,
-        default=SHIPPED,
-        metavar="DIR",
-        help=f"(default: models/{SHIPPED.name})",
-    )
-    add("--random-base", action="store_true", help="first make DIR, of wav2vec2-base's size")
-    add("--connections", type=int, default=2000, help="at once (default: %(default)s)")
     add("--seconds", type=int, default=60, help="of measuring each server (default: %(default)s)")
-    add("--output", type=Path, default=RESULTS / "serving.json", help="JSON file")
     add("--table", action="store_true", help="measure nothing")
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Measure all servers and write the figures, beside those of other models."""
-    args = parse_arguments()
-    path, name = BLOCK
-    if args.table:
-        write_block(path, name, tables())
-        return
-    if args.random_base:
-        maker = ROOT / "benchmarks" / "random_base.py"
-        subprocess.run([sys.executable, str(maker), str(args.model)], check=True)
-        onnx_export.export(args.model)
-    result = measure_all(args.model, args.connections, args.seconds)
-    results = {}
-    if args.output.exists():
-        results = json.loads(args.output.read_text(encoding="utf-8"))
-    results[args.model.name] = result
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    args.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(result, indent=1))
-    write_block(path, name, tables())
+    args = parser.parse_args()
+    if not args.table:
+        result = measure(args.seconds)
+        path = RESULTS / "serving.json"
+        path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        print(json.dumps(result, indent=1))
+    write_block(*BLOCK, tables())
 
 
 if __name__ == "__main__":

@@ -17,14 +17,15 @@ classify = pipeline("audio-classification", model=os.environ["MODEL"], trust_rem
 
 
 @app.post("/threads")
-def in_threads(file: UploadFile) -> list[dict[str, Any]]:
+def in_threads(file: UploadFile) -> dict[str, Any]:
     """Classify one clip; FastAPI runs this in one of its forty threads."""
     waveform, rate = soundfile.read(file.file, dtype="float32")
-    return classify({"raw": waveform, "sampling_rate": rate}, top_k=None)
+    scores = classify({"raw": waveform, "sampling_rate": rate}, top_k=None)
+    return {"file": file.filename, "label": scores[0]["label"], "scores": scores}
 
 
 @app.post("/alone")
-async def alone(file: UploadFile) -> list[dict[str, Any]]:
+async def alone(file: UploadFile) -> dict[str, Any]:
     """Classify one clip on the event loop, as many write it: nothing else happens meanwhile."""
     return in_threads(file)
 

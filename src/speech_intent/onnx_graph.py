@@ -13,6 +13,7 @@ from onnx import TensorProto, numpy_helper
 
 from . import features
 from .head_inputs import WithHeadInputs
+from .onnx_attention import join_attention
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -35,6 +36,7 @@ def write_onnx(network: "PreTrainedModel", file: Path) -> None:
     """
     network = copy.deepcopy(network).requires_grad_(False)
     network.set_attn_implementation("eager")
+    join_attention(network)
     if features.padding_rule(network.config) == "fixed":
         inputs = _example_features(network.config)
         open_axes = {0: "batch"}
