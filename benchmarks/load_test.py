@@ -5,12 +5,12 @@
 
 The plain servers are FastAPI around transformers.pipeline, with the model in FastAPI's threads, and
 one call at a time. All run in this one run, one after the other, on the first two cores of the
-machine, which they share with wrk. Every connection sends WAV clips of mixed length from the bundled
-test split, one after the other, and asks again at once, whatever it got. Only answers with the label
-that the predictor itself gives count as right.
+machine, which they share with wrk. Every connection sends WAV clips of mixed length from the
+bundled test split, one after the other, and asks again at once, whatever it got. Only answers with
+the label that the predictor itself gives count as right.
 
-Under attack, one more client sends the worst batch that is taken, again and again (a hundred FLACs of
-a minute's silence, eight channels at 192 kHz), and 200 connections send headers only.
+Under attack, one more client sends the worst batch that is taken, again and again (a hundred FLACs
+of a minute's silence, eight channels at 192 kHz), and 200 connections send headers only.
 """
 
 import argparse
@@ -205,13 +205,15 @@ class Attack:
     def _stay_half_open(self) -> None:
         head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n"
         while not self._ended.is_set():
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)) as s:
-                s.sendall(head)
-                s.settimeout(1)
+            with contextlib.suppress(OSError), self._connected() as connection:
+                connection.sendall(head)
                 while not self._ended.is_set():
                     with contextlib.suppress(TimeoutError):
-                        if not s.recv(1_000):
+                        if not connection.recv(1_000):
                             break
+
+    def _connected(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=1)
 
 
 def worst_batch() -> bytes:
@@ -310,9 +312,9 @@ def servers_table(serving: Result) -> list[str]:
     ]
     rows[0][3] = ""
     for name, key in (("serve.py, in a storm", "storm"), ("the same, under attack", "attack")):
-        cells = server_cells(serving[key], None)
+        rate, _, *others = server_cells(serving[key], None)
         share = serving[key]["a second"] / ours
-        rows.append([name, f"{MANY:,}", cells[0], f"{share:.2f} of those", *cells[2:]])
+        rows.append([name, f"{MANY:,}", rate, f"{share:.2f} of those", *others])
     return table(header, rows)
 
 
@@ -355,7 +357,7 @@ def paper_table(serving: Mapping[str, Any]) -> list[str]:
     cost = serving["servers"][OURS]["core seconds"]
     seconds = serving["clip_seconds"]
     cores = 10_000 * cost / BUSY
-    hours = 1e6 * 3600 * cost / seconds / 3600
+    hours = 1e6 * cost / seconds
     gigabits = 10_000 * (2 * RATE * seconds + 44) * 8 / 1e9  # 16 bit, header
     rows = [
         ["cores for 10,000 requests a second, 70 % busy", "10,000 · *c* / 0.7", f"{cores:,.0f}"],

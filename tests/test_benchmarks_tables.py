@@ -3,6 +3,7 @@
 import json
 
 import blocks
+import front_ends
 import label_noise_table
 import load_test
 import pytest
@@ -17,6 +18,7 @@ STORED = [
     *tables.blocks(),
     *speed.blocks(),
     (*load_test.BLOCK, load_test.tables()),
+    (*front_ends.BLOCK, front_ends.content()),
     sentence_tables.block(),
     label_noise_table.block(),
 ]

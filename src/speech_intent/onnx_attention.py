@@ -24,9 +24,9 @@ class JoinedAttention(torch.nn.Module):
         self.head_dim = attention.head_dim
         self.n_rotated = n_rotated  # features of a head
         self.n_heads = attention.q_proj.out_features // self.head_dim
-        scale = self.head_dim**-0.5
-        query = scale * self._halves(attention.q_proj.weight)
-        parts = [query, self._halves(attention.k_proj.weight), attention.v_proj.weight]
+        self.scale = self.head_dim**-0.5  # not of the weights, which fit into half precision
+        turned = [attention.q_proj.weight, attention.k_proj.weight]
+        parts = [*map(self._halves, turned), attention.v_proj.weight]
         self.weight = torch.nn.Parameter(torch.cat(parts), requires_grad=False)
         self.o_proj = attention.o_proj
 
@@ -48,7 +48,7 @@ class JoinedAttention(torch.nn.Module):
         joined = torch.nn.functional.linear(hidden_states, self.weight)
         heads = joined.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
         turned = self._rotate(heads[:, : 2 * self.n_heads], *position_embeddings)
-        query, key = turned[:, : self.n_heads], turned[:, self.n_heads :]
+        query, key = self.scale * turned[:, : self.n_heads], turned[:, self.n_heads :]
         value = heads[:, 2 * self.n_heads :]
         scores = query @ key.transpose(-1, -2) + torch.where(attention_mask, 0.0, MASKED)
         attended = torch.softmax(scores, dim=-1) @ value
