@@ -73,20 +73,22 @@ def clips() -> list[np.ndarray]:
 
 def write_clips(waveforms: list[np.ndarray], server: str, folder: Path) -> None:
     """Write what storm.lua sends: clips, and the labels that the server's predictor gives."""
-    labels = labels_of(waveforms, server)
-    for number, waveform in enumerate(waveforms, 1):
-        soundfile.write(folder / f"{number}.wav", waveform, RATE)
+    files = [folder / f"{number}.wav" for number in range(1, len(waveforms) + 1)]
+    for file, waveform in zip(files, waveforms, strict=True):
+        soundfile.write(file, waveform, RATE)
+    labels = labels_of(files, server)
     (folder / "labels.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
 
 
-def labels_of(waveforms: list[np.ndarray], server: str) -> list[str]:
+def labels_of(files: list[Path], server: str) -> list[str]:
     """Ask what a server runs directly for the best intent of each clip."""
     if server == OURS:
         classifier = IntentClassifier.from_pretrained(SHIPPED, parallel=True)
-        return [classifier.predict((waveform, RATE)).label for waveform in waveforms]
+        return [classifier.predict(file).label for file in files]
     from transformers import pipeline
 
     classify = pipeline("audio-classification", model=str(SHIPPED), trust_remote_code=False)
+    waveforms = [soundfile.read(file, dtype="float32")[0] for file in files]
     clips = [{"raw": waveform, "sampling_rate": RATE} for waveform in waveforms]
     return [classify(clip, top_k=1)[0]["label"] for clip in clips]
 
@@ -109,8 +111,9 @@ def running(server: str) -> Iterator[tuple[psutil.Process, int]]:
             time.sleep(0.2)
         yield process, port
     finally:
-        for each in [*process.children(recursive=True), process]:
-            each.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):  # it was told to end
+            for each in tree(process):
+                each.kill()
         process.wait()
 
 

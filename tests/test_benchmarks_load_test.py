@@ -48,7 +48,7 @@ def test_the_worst_batch_is_taken_and_decodes_to_as_much_as_a_clip_may():
 
 
 def test_clips_are_written_with_the_labels_of_the_predictor(tmp_path, monkeypatch):
-    monkeypatch.setattr(load_test, "labels_of", lambda waveforms, server: ["on", "off"])
+    monkeypatch.setattr(load_test, "labels_of", lambda files, server: ["on", "off"])
     waveforms = [np.zeros(8_000, np.float32), np.zeros(4_000, np.float32)]
     load_test.write_clips(waveforms, load_test.OURS, tmp_path)
     assert (tmp_path / "labels.txt").read_text(encoding="utf-8") == "on\noff\n"
