@@ -128,6 +128,7 @@ CONFIGS: dict[str, Damage] = {
         f"temperature {value!r}": config(calibration_temperature=value)
         for value in (0, -1, float("nan"), "1", [])
     },
+    "cut to a text": config(cut_to_clip="clip"),
     "no family": config(model_type=...),
     "family null": config(model_type=None),
     "family 7": config(model_type=7),

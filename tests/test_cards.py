@@ -274,6 +274,16 @@ def test_the_snippet_loads_the_model_by_its_name(tmp_path):
     compile(snippet, "snippet", "exec")
 
 
+def test_the_snippet_of_a_whisper_cut_to_the_clip_imports_the_package(tmp_path):
+    folder = write_model(tmp_path, None)
+    config = json.loads((folder / "config.json").read_text()) | {"model_type": "whisper"}
+    for cut in (True, False):
+        (folder / "config.json").write_text(json.dumps(config | {"cut_to_clip": cut}))
+        _, body = split_card(cards.model_card(folder, "user/name"))
+        line = "import speech_intent  # the package: transformers alone gives other scores\n"
+        assert (line in body) is cut
+
+
 @pytest.mark.parametrize("name", ["config.json", "metrics.json"])
 def test_a_broken_file_is_named(tmp_path, name):
     folder = write_model(tmp_path, results())

@@ -95,6 +95,19 @@ def test_inputs_have_the_shapes_of_their_rule(encoders, clips):
             assert inputs["attention_mask"].sum(axis=1).tolist() == [len(clip) for clip in clips]
 
 
+def test_what_an_extractor_of_one_length_gives_is_taken_as_it_is(clips):
+    """Another family's inputs have another name, or come with a mask."""
+
+    class Extractor:
+        sampling_rate = RATE
+
+        def __call__(self, waveforms, sampling_rate, return_tensors):
+            return {"input_values": waveforms, "attention_mask": (sampling_rate, return_tensors)}
+
+    inputs = features.model_inputs(clips, Extractor(), "fixed")
+    assert inputs == {"input_values": clips, "attention_mask": (RATE, "np")}
+
+
 def test_each_clip_is_normalised_by_itself(encoders, clips):
     extractor = AutoFeatureExtractor.from_pretrained(encoders["wav2vec2_group"])
     rows = features.model_inputs(clips, extractor, "equal")["input_values"]

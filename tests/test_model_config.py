@@ -59,6 +59,13 @@ def test_whisper_takes_mel_bands(tmp_path, values, takes_mels):
     assert read_config(folder).takes_mels is takes_mels
 
 
+def test_a_whisper_says_whether_its_mels_are_cut_to_the_clip(tmp_path):
+    assert read_config(write(tmp_path, **WHISPER, model_type="whisper")).cut_to_clip is False
+    for cut in (True, False):
+        folder = write(tmp_path, **WHISPER, model_type="whisper", cut_to_clip=cut)
+        assert read_config(folder).cut_to_clip is cut
+
+
 @pytest.mark.parametrize(
     ("labels", "problem"),
     [

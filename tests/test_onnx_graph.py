@@ -24,6 +24,7 @@ from speech_intent.onnx_graph import (
     to_int8,
     write_onnx,
 )
+from speech_intent.whisper import WhisperForAudioClassification
 
 LABELS = dict(enumerate("abcd"))
 
@@ -148,6 +149,25 @@ def test_the_batch_of_whisper_is_open_and_its_length_fixed(tmp_path):
         expected = network(values).logits.numpy()
     logits = session.run(None, {"input_features": values.numpy()})[0]
     np.testing.assert_allclose(logits, expected, atol=1e-5)
+
+
+def test_the_length_of_a_whisper_cut_to_the_clip_is_open(tmp_path):
+    torch.manual_seed(0)
+    config = transformers.WhisperConfig(**WHISPER, id2label=LABELS, cut_to_clip=True)
+    network = WhisperForAudioClassification(config).eval()
+    write_onnx(network, tmp_path / "model.onnx")
+    assert shapes(tmp_path / "model.onnx") == {
+        "input_features": ["batch", 16, "frames"],
+        "logits": ["batch", 4],
+    }
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    for n, n_frames in [(1, 25), (3, 175), (2, 200)]:
+        values = torch.randn(n, 16, n_frames)
+        values[0, :, n_frames // 2 :] = values.amin()  # which fills it up
+        with torch.no_grad():
+            expected = network(values).logits.numpy()
+        logits = session.run(None, {"input_features": values.numpy()})[0]
+        np.testing.assert_allclose(logits, expected, atol=1e-5)
 
 
 # Halves

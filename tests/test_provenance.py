@@ -37,6 +37,14 @@ def test_the_bundled_encoder_has_a_digest_and_random_weights_have_none(recipe):
     assert digests == [hashlib.sha256(weights).hexdigest()]
 
 
+def test_a_whisper_says_whether_its_mels_are_cut_to_the_clip(recipe, encoders):
+    """Earlier runs took 30 s and say nothing, as the runs of other families."""
+    cut = provenance.ingredients(recipe(encoder=encoders["whisper"]))
+    usual = provenance.ingredients(recipe(encoder=encoders["whisper"], cut_to_clip=False))
+    assert cut == usual | {"cut_to_clip": True}
+    assert "cut_to_clip" not in usual
+
+
 def test_an_encoder_that_is_not_there_is_refused(recipe):
     with pytest.raises(ModelError, match="there is no such folder"):
         provenance.ingredients(recipe(encoder="/gone"))

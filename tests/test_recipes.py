@@ -147,6 +147,8 @@ def test_the_recipes_name_their_data():
     assert RECIPES["scooter"].test_share == 0.3
     assert RECIPES["minds14"].test_share == 0.2
     assert SKIT.validation_share == 0.1
+    # It repeats a published system, which fills clips up to 30 s.
+    assert [name for name, each in RECIPES.items() if not each.cut_to_clip] == ["minds14-whisper"]
     assert (len(SKIT.intents), SKIT.intents[0], SKIT.intents[13]) == (14, "branch_address", "lost")
 
 

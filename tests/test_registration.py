@@ -1,14 +1,16 @@
-"""transformers knows our classifier, whatever is imported first."""
+"""transformers knows our classifiers, whatever is imported first."""
 
 import subprocess
 import sys
 
 import pytest
 from tiny import MOONSHINE as MOONSHINE_SIZES
+from tiny import WHISPER as WHISPER_SIZES
 from transformers import (
     AutoModelForAudioClassification,
     AutoModelForSpeechSeq2Seq,
     MoonshineConfig,
+    WhisperConfig,
 )
 from transformers import HubertForSequenceClassification as HUBERT
 
@@ -16,6 +18,7 @@ from speech_intent import model
 from speech_intent.moonshine import MoonshineForAudioClassification
 from speech_intent.paths import MOONSHINE
 from speech_intent.registration import AUTO_CLASSES
+from speech_intent.whisper import WhisperForAudioClassification
 
 LOAD = f"""
 from transformers import AutoModelForAudioClassification as Auto
@@ -42,9 +45,12 @@ def test_the_order_of_imports_does_not_matter(imports):
     subprocess.run([sys.executable, "-c", f"{imports}\n{LOAD}"], check=True)
 
 
+@pytest.mark.parametrize("family", ["moonshine", "whisper"])
 @pytest.mark.parametrize("first", ["speech_intent", "transformers"])
-def test_a_classifier_answers_by_our_engine_and_by_their_pipeline(first, encoders, tmp_path):
-    classifier = model.build_model(encoders["moonshine"], ["a", "b"])
+def test_a_classifier_answers_by_our_engine_and_by_their_pipeline(
+    first, family, encoders, tmp_path
+):
+    classifier = model.build_model(encoders[family], ["a", "b"])
     classifier.model.save_pretrained(tmp_path)
     classifier.extractor.save_pretrained(tmp_path)
     program = f"""
@@ -65,12 +71,17 @@ assert all(abs(theirs[label] - ours[label]) < 1e-5 for label in ours), (theirs, 
 
 
 def test_what_transformers_knew_before_it_still_knows(encoders):
-    """Their recogniser stays theirs, and so do other families."""
-    for name, kind in (("moonshine", MoonshineForAudioClassification), ("hubert", HUBERT)):
+    """Their recognisers stay theirs, and so do other families."""
+    kinds = {
+        "moonshine": MoonshineForAudioClassification,
+        "whisper": WhisperForAudioClassification,
+        "hubert": HUBERT,
+    }
+    for name, kind in kinds.items():
         assert type(AutoModelForAudioClassification.from_pretrained(encoders[name])) is kind
-    config = MoonshineConfig(**MOONSHINE_SIZES)
-    recogniser = AutoModelForSpeechSeq2Seq.from_config(config)
-    assert type(recogniser).__module__.startswith("transformers.")
+    for config in (MoonshineConfig(**MOONSHINE_SIZES), WhisperConfig(**WHISPER_SIZES)):
+        recogniser = AutoModelForSpeechSeq2Seq.from_config(config)
+        assert type(recogniser).__module__.startswith("transformers.")
 
 
 def test_importing_the_package_imports_neither_transformers_nor_torch():

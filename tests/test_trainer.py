@@ -48,7 +48,12 @@ def test_every_number_reaches_the_trainer(tmp_path):
 
 @pytest.mark.parametrize(
     ("rule", "order", "validation_batch"),
-    [("equal", "group_by_length", 1), ("mask", "group_by_length", 8), ("fixed", "random", 8)],
+    [
+        ("equal", "group_by_length", 1),
+        ("mask", "group_by_length", 8),
+        ("cut", "group_by_length", 8),
+        ("fixed", "random", 8),
+    ],
 )
 def test_clips_of_similar_length_go_together_unless_all_have_one(
     tmp_path, rule, order, validation_batch

@@ -208,6 +208,15 @@ def test_a_pretrained_moonshine_starts_from_a_head_that_fits(
     torch.testing.assert_close(weight, start.model.classifier.weight, atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.parametrize("cut", [True, False])
+def test_a_recipe_says_whether_whispers_mels_are_cut_to_the_clip(
+    tmp_path, tables, recipe, encoders, cut
+):
+    given = recipe(encoder=encoders["whisper"], freeze="encoder", cut_to_clip=cut)
+    training.fine_tune(given, tables, tmp_path)
+    assert AutoConfig.from_pretrained(tmp_path / "model").cut_to_clip is cut
+
+
 class StopAfterAnEpoch(TrainerCallback):
     def on_save(self, args, state, control, **kwargs):
         raise KeyboardInterrupt

@@ -11,7 +11,7 @@ from huggingface_hub import DatasetCardData, EvalResult, ModelCardData
 
 from .errors import UserError
 from .hub_names import Kind, is_hub_id, repository
-from .model_config import RECORD, read_config, read_record
+from .model_config import RECORD, ModelConfig, read_config, read_record
 from .model_results import FACTS, FIGURES, read_results
 from .names import escape_markdown, one_line
 from .onnx_model import describe
@@ -23,7 +23,8 @@ MOONSHINE_ORIGIN = (
     f"The encoder is that of {MOONSHINE_HUB} (MIT, English), by way of the package moonshine-voice "
     "0.1.0. What it was trained on is not published in full."
 )
-OUR_IMPORT = "import speech_intent  # the package: transformers alone lacks this classifier\n"
+OUR_CLASSIFIER = "import speech_intent  # the package: transformers alone lacks this classifier\n"
+OUR_SCORES = "import speech_intent  # the package: transformers alone gives other scores\n"
 LOCALE = re.compile(r"([a-z]{2})(-[A-Z]{2})?")  # en, en-US
 
 
@@ -91,11 +92,18 @@ def model_card(
         metadata=_metadata(title, config.model_type, results, terms),
         title=escape_markdown(title),
         labels=", ".join(escape_markdown(label) for label in config.id2label.values()),
-        imports=OUR_IMPORT if config.model_type == MOONSHINE else "",
+        imports=_imports(config),
         name=json.dumps(name, ensure_ascii=False),
         figures=_figures(folder, results),
         note=escape_markdown(results.get("note", "")),
     )
+
+
+def _imports(config: ModelConfig) -> str:
+    """Write the import without which transformers does not give a model's scores."""
+    if config.model_type == MOONSHINE:
+        return OUR_CLASSIFIER
+    return OUR_SCORES if config.cut_to_clip else ""
 
 
 def _metadata(title: str, model_type: str, results: dict[str, Any], terms: Terms) -> str:

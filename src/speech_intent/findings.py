@@ -87,7 +87,9 @@ def encode(clips: "Dataset", heard: Sequence[Heard | AudioError], recipe: Recipe
     rows = rows.add_column("label", [0] * len(rows))  # a batch has one; it is not looked at
     readable = [row for row, clip in enumerate(heard) if isinstance(clip, Heard)]
     numbers = recipe.numbers
-    classifier = model.build_model(recipe.encoder, NO_LABELS, seed=numbers.seed)
+    classifier = model.build_model(
+        recipe.encoder, NO_LABELS, seed=numbers.seed, cut_to_clip=recipe.cut_to_clip
+    )
     collator = Collator(classifier.extractor, classifier.model.config, numbers, training=False)
     outputs = frozen_head.pooled_outputs(classifier.model, rows.select(readable), collator)
     pooled = np.full((len(rows), outputs.shape[1]), np.nan)

@@ -14,6 +14,7 @@ from . import calibration, checkpoints, hub_models
 from .moonshine import EDGE_SAMPLES, MoonshineForAudioClassification
 from .paths import BUNDLED_ENCODERS
 from .recipes import Freeze
+from .whisper import WhisperForAudioClassification
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -62,14 +63,16 @@ def build_model(
     labels: Sequence[str],
     spec_augment: bool = True,
     seed: int = 0,
+    cut_to_clip: bool = True,
 ) -> NewClassifier:
     """Load an encoder and put a head with random weights for these labels on it.
 
     `encoder` is a local folder, a Hub id, "moonshine" or "small" for a pretrained encoder in
     `models/`, or "random" for Moonshine's architecture with random weights. `labels` stand in the
     order of their integer ids and are written into the config. `spec_augment` masks spans of time
-    in the encoder's features in training (Park et al. 2019, arXiv:1904.08779). Raises `ModelError`
-    for an encoder that is not there, cannot be reached, or is broken.
+    in the encoder's features in training (Park et al. 2019, arXiv:1904.08779). `cut_to_clip` lets
+    Whisper take the clip's own length instead of 30 s. Raises `ModelError` for an encoder that is
+    not there, cannot be reached, or is broken.
     """
     set_seed(seed)
     pretrained = str(encoder) != "random"
@@ -90,6 +93,8 @@ def build_model(
     model.config.mask_time_min_masks = 0  # two, as usual, would mask 0.4 s of the shortest clip
     if pretrained and isinstance(model, MoonshineForAudioClassification):
         model.config.edge_samples = EDGE_SAMPLES
+    if isinstance(model, WhisperForAudioClassification):
+        model.config.cut_to_clip = cut_to_clip
     return NewClassifier(model, extractor, pretrained)
 
 

@@ -16,6 +16,7 @@ CONFIG = "config.json"
 EXTRACTOR = "preprocessor_config.json"
 PROCESSOR = "processor_config.json"  # of transformers 5, with the extractor's inside
 RECORD = "onnx.json"  # of `export`
+WHISPER = "whisper"  # the family, as transformers calls it
 NESTED = ("feature_extractor", "audio_processor")  # where a processor's file keeps it
 OUR_CLASSES = ("AutoConfig", "AutoFeatureExtractor", "AutoModelForAudioClassification")
 WAVEFORM_EXTRACTOR = "Wav2Vec2FeatureExtractor"  # of every family that takes waveforms
@@ -42,6 +43,7 @@ class ModelConfig:
     rejection_threshold: float | None = None  # of scores, in older models; see `rejection`
     rejection_digest: str | None = None  # SHA-256 of what decides whether a clip is answered
     takes_mels: bool = False  # rather than waveforms
+    cut_to_clip: bool = False  # these; else they fill the extractor's window
 
     @property
     def num_labels(self) -> int:
@@ -63,6 +65,7 @@ def read_config(folder: Path) -> ModelConfig:
         threshold = fields.number("rejection_threshold", 0, 1)
     if fields.says("rejection_digest"):
         _check_digest(fields, "rejection_digest")
+    cut_to_clip = fields.says("cut_to_clip") and fields.flag("cut_to_clip")
     model_type = fields.text("model_type")
     return ModelConfig(
         model_type=model_type,
@@ -71,6 +74,7 @@ def read_config(folder: Path) -> ModelConfig:
         rejection_threshold=threshold,
         rejection_digest=fields.values.get("rejection_digest"),
         takes_mels=takes_mels(fields),
+        cut_to_clip=cut_to_clip,
     )
 
 
@@ -84,7 +88,7 @@ def check_architecture(fields: Fields) -> None:
 
 def takes_mels(fields: Fields) -> bool:
     """Whether a config.json is of an encoder of mel bands rather than waveforms."""
-    return "num_mel_bins" in fields.values or fields.values.get("model_type") == "whisper"
+    return "num_mel_bins" in fields.values or fields.values.get("model_type") == WHISPER
 
 
 def refuse_own_code(fields: Fields) -> None:

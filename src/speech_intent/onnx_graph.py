@@ -31,15 +31,17 @@ def write_onnx(network: "PreTrainedModel", file: Path) -> None:
     """Write a transformers classifier as one ONNX file whose batch size and length are open.
 
     Inputs: `input_values` and `attention_mask`, both (batch, n_samples), for every waveform
-    encoder, or Whisper's `input_features` (batch, n_mels, n_frames). Outputs: `logits` (batch,
-    n_labels), and `pooled` (batch, size), which the head got.
+    encoder, or Whisper's `input_features` (batch, n_mels, n_frames), whose length is open where
+    mels are cut to the clip. Outputs: `logits` (batch, n_labels), and `pooled` (batch, size), which
+    the head got.
     """
     network = copy.deepcopy(network).requires_grad_(False)
     network.set_attn_implementation("eager")
     join_attention(network)
-    if features.padding_rule(network.config) == "fixed":
+    rule = features.padding_rule(network.config)
+    if rule in ("cut", "fixed"):
         inputs = _example_features(network.config)
-        open_axes = {0: "batch"}
+        open_axes = {0: "batch", 2: "frames"} if rule == "cut" else {0: "batch"}
     else:
         inputs = _example_waveforms()
         open_axes = {0: "batch", 1: "samples"}

@@ -31,7 +31,7 @@ NAMES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}
 class OnnxModel:
     """The ONNX file that `export` wrote into a model folder, ready to run; safe in threads.
 
-    `rule` is the padding that it takes, "mask" or "fixed"; `precision` what it computes in:
+    `rule` is the padding that it takes, "mask", "cut" or "fixed"; `precision` what it computes in:
     "float32", the processor's own reduced precision if `export` checked that one, or either with
     "int8+" for linear layers in 8 bits. With `parallel`, calls from several threads run beside each
     other on a core each; without, a call takes all cores. Raises `ModelError` if the folder has no
@@ -42,8 +42,10 @@ class OnnxModel:
 
     def __init__(self, folder: Path, parallel: bool = False, cache: bool = True):
         self.config = read_config(folder)
-        self.rule: features.PaddingRule = "fixed" if self.config.takes_mels else "mask"
-        self.extractor = _read_extractor(folder, self.rule)
+        self.rule: features.PaddingRule = "mask"
+        if self.config.takes_mels:
+            self.rule = "cut" if self.config.cut_to_clip else "fixed"
+        self.extractor = _read_extractor(folder, self.config.takes_mels)
         file = onnx_file(folder)
         if file is None:
             remedy = "run python -m speech_intent.export on it"
@@ -66,7 +68,9 @@ class OnnxModel:
     def _check_shapes(self, file: Path) -> None:
         """Raise `ModelError` for a file of other inputs or outputs than config.json speaks of."""
         shapes = {port.get_any_name(): port.partial_shape for port in self._compiled.inputs}
-        wanted = {"input_features"} if self.rule == "fixed" else {"input_values", "attention_mask"}
+        wanted = {"input_values", "attention_mask"}
+        if self.config.takes_mels:
+            wanted = {"input_features"}
         if shapes.keys() != wanted:
             problem = f"takes {', '.join(shapes)}, and config.json is of another kind of model"
             raise ModelError(file, problem, EXPORT_AGAIN)
@@ -100,10 +104,10 @@ class OnnxModel:
         return Outputs(np.array(found[0]), np.array(found[1]) if len(found) > 1 else None)
 
 
-def _read_extractor(folder: Path, rule: features.PaddingRule) -> Any:
+def _read_extractor(folder: Path, takes_mels: bool) -> Any:
     """Load Whisper's feature extractor, or the two numbers that a waveform encoder needs."""
-    numbers = read_extractor(folder, takes_mels=rule == "fixed")
-    if rule != "fixed":
+    numbers = read_extractor(folder, takes_mels)
+    if not takes_mels:
         return numbers
     from .checkpoints import load_extractor  # late: it takes transformers
 

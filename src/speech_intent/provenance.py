@@ -13,6 +13,8 @@ import pandas as pd
 from . import additions, hub_models, model_files, negatives, unlabelled
 from .digests import sha256
 from .errors import ModelError, OutputError
+from .json_fields import Fields
+from .model_config import CONFIG, WHISPER
 from .model_files import CLIPS
 from .paths import BUNDLED_ENCODERS
 from .recipes import Recipe
@@ -37,11 +39,15 @@ def ingredients(recipe: Recipe) -> dict[str, Any]:
     Raises `ModelError` for an encoder that cannot be found, `DataError` for such recordings.
     """
     digests = None
+    cuts = False
     if recipe.encoder != "random":
-        encoder = BUNDLED_ENCODERS.get(recipe.encoder, recipe.encoder)
-        files = model_files.weights_files(hub_models.model_folder(encoder))
-        digests = [sha256(file) for file in files]
+        folder = hub_models.model_folder(BUNDLED_ENCODERS.get(recipe.encoder, recipe.encoder))
+        digests = [sha256(file) for file in model_files.weights_files(folder)]
+        family = Fields.read(folder / CONFIG).values.get("model_type")
+        cuts = recipe.cut_to_clip and family == WHISPER
     found = {"encoder": recipe.encoder, "encoder_digests": digests, **recipe.numbers.used()}
+    if cuts:  # earlier runs took 30 s, and do not say so
+        found["cut_to_clip"] = True
     if recipe.unknown != negatives.NONE:  # earlier runs name none
         found["unknown"] = negatives.facts(recipe)
     if recipe.add:

@@ -154,6 +154,7 @@ class Recipe:
 
     data: str = "bundled"  # or a folder, or a Hub dataset
     encoder: str = "moonshine"  # or "small", a folder, a Hub id, or "random"
+    cut_to_clip: bool = True  # Whisper takes the clip's own length; else 30 s, as others have it
     add: tuple[str, ...] = ()  # more data, for train only, such as synthetic clips
     adapt: str | None = None  # folder of unlabelled clips of the place where it will be used
     unknown: str = "bundled"  # clips of no intent: those in dataset/unknown, "none", or a folder

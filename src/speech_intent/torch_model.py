@@ -34,6 +34,7 @@ class TorchModel:
             rejection_threshold=getattr(network.config, "rejection_threshold", None),
             rejection_digest=getattr(network.config, "rejection_digest", None),
             takes_mels=hasattr(network.config, "num_mel_bins"),
+            cut_to_clip=getattr(network.config, "cut_to_clip", False),
         )
         self.rule = features.padding_rule(network.config)
         self._head_inputs = HeadInputs(network)

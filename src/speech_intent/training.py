@@ -104,7 +104,9 @@ def _untrained(recipe: Recipe, tables: "DatasetDict") -> NewClassifier:
     """Put a head for the labels of training clips on a recipe's encoder."""
     numbers = recipe.numbers
     labels = tables["train"].features["label"].names
-    built = model.build_model(recipe.encoder, labels, numbers.spec_augment, numbers.seed)
+    built = model.build_model(
+        recipe.encoder, labels, numbers.spec_augment, numbers.seed, recipe.cut_to_clip
+    )
     built.model.config.max_seconds = numbers.max_seconds
     return built
 
