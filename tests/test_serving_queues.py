@@ -15,7 +15,7 @@ from speech_intent.serving import worker
 from speech_intent.serving.answers import Answer, Clip
 from speech_intent.serving.queues import Workers, n_cores, tone
 from speech_intent.serving.settings import Settings
-from speech_intent.serving.work import OVERHEAD, Estimate
+from speech_intent.serving.work import DECODED, OVERHEAD, Estimate
 
 SIZE = Estimate(3.0, 0.0)
 
@@ -44,21 +44,17 @@ def test_the_model_is_warmed_up_with_three_seconds_of_a_tone():
 
 
 class Timed(Gated):
-    """Takes 2 s for the first clip, and 4 s for any other, for the 3 s that it has."""
+    """Takes 9 s for each worker's first clip, and 4 s for any other, for the 3 s that it has."""
 
     def answer(self, clip: Clip, limit: float = 0.0) -> Answer:
         self.names.append(clip.name)
-        return Answer(200, {}, seconds=3.0, took=2.0 if len(self.names) == 1 else 4.0)
+        return Answer(200, {}, seconds=3.0, took=9.0 if len(self.names) <= 2 else 4.0)
 
 
 def test_work_costs_its_time_shared_by_the_workers():
     workers = workers_of(Timed(), 1.0, 2)
-    work = OVERHEAD + 3.0 * (1 + 16_000 / 1_500_000)
-    first, later = 1.0 / work, 2.0 / work
-    expected = first
-    for _ in range(3):  # two warm-up calls for each of two workers
-        expected += 0.05 * (later - expected)
-    assert workers.places.cost == pytest.approx(expected)
+    work = OVERHEAD + 3.0 * (1 + 16_000 / DECODED)
+    assert workers.places.cost == pytest.approx(4.0 / 2 / work)
     assert workers.places.usual == pytest.approx(work)
 
 

@@ -121,6 +121,8 @@ def _options(checked: str, parallel: bool) -> dict[str, Any]:
     return {
         "INFERENCE_PRECISION_HINT": native if checked in (name, f"int8+{name}") else "f32",
         "PERFORMANCE_HINT": "THROUGHPUT" if parallel else "LATENCY",
+        # Pinned, the threads of several processes would all sit on the first cores.
+        "ENABLE_CPU_PINNING": False,
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": GROUP,
         "CACHE_DIR": "",  # `compiled_models` does it
     }

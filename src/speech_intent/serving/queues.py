@@ -21,7 +21,7 @@ from .work import Estimate, estimate
 Gone = Callable[[], Awaitable[bool]]  # says whether the client has left
 
 CLIENT_GONE = 499  # nginx's status for it; nobody reads the answer
-WARM_UP_CALLS = 2  # the first call is slow, and would count as the cost of one
+WARM_UP_CALLS = 2  # of each worker; the first with a new length is slow, and is no cost of a clip
 IN_HAND = 2  # clips of a worker: one runs, one is ready
 CRASHED = "ended its process, twice, while it was decoded or answered; record or export it again"
 
@@ -131,8 +131,11 @@ class Workers:
     def _warm_up(self) -> None:
         clip = Clip("warm-up", tone())
         size = estimate(clip.data, np.inf)
-        for executor in self._executors * WARM_UP_CALLS:
-            self._learn(executor.submit(self._ask, clip, size.seconds).result(), size)
+        for _ in range(WARM_UP_CALLS):
+            calls = [each.submit(self._ask, clip, size.seconds) for each in self._executors]
+            answers = [call.result() for call in calls]
+        for answer in answers:
+            self._learn(answer, size)
 
     def close(self) -> None:
         """End the workers, each after the clip that it has in hand."""
