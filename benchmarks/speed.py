@@ -86,7 +86,9 @@ def run(*command: object) -> Ran:
     """Run a program to its end, the first argument of a Python."""
     began = time.perf_counter()
     words = [sys.executable, *map(str, command)]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+    # The package sets it as it is imported, here too; the other side has to be without.
+    env = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=env) as process:
         out = process.stdout.read()
         _, process.returncode, usage = os.wait4(process.pid, 0)
     if process.returncode:

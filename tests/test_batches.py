@@ -45,8 +45,12 @@ def test_a_long_clip_is_cropped_at_random_in_training_and_at_its_start_else(
     np.testing.assert_array_equal(beginning, ramp_row["audio"][0][:RATE])
 
 
-def test_a_short_clip_is_whole_in_training(make_collator, ramp_row):
+def test_a_short_clip_is_whole_in_training_and_leaves_nothing_to_chance(make_collator, ramp_row):
+    """A run that remembers clips then goes on as one that was resumed, and reads them again."""
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
     assert len(make_collator(True, max_seconds=15.0).waveform(ramp_row)) == 3 * RATE
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_the_tutorials_one_second_is_not_the_default():

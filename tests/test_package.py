@@ -55,6 +55,27 @@ def test_answering_with_an_exported_model_needs_nothing_heavy():
     assert not loaded & set(HEAVY)
 
 
+WAITS = """
+import os, sys
+import speech_intent
+assert "torch" not in sys.modules
+print(os.environ["OMP_WAIT_POLICY"])
+"""
+
+
+@pytest.mark.parametrize("given", [None, "active"])
+def test_threads_that_wait_leave_the_cores_to_others_unless_the_user_says_otherwise(
+    monkeypatch, given
+):
+    """It has to be said before torch is there."""
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if given:
+        monkeypatch.setenv("OMP_WAIT_POLICY", given)
+    command = [sys.executable, "-c", WAITS]
+    said = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True).stdout
+    assert said.split() == [given or "passive"]
+
+
 def code_lines(text: str) -> list[str]:
     """Give the lines of a module that hold code: no blank lines, comments and docstrings."""
     tokens = tokenize.generate_tokens(io.StringIO(text).readline)

@@ -67,14 +67,29 @@ def test_clips_of_similar_length_go_together_unless_all_have_one(
 
 
 @pytest.mark.parametrize("can", [True, False])
-def test_moonshine_multiplies_in_bfloat16_where_the_processor_can(
+def test_every_encoder_multiplies_in_bfloat16_where_the_processor_can(
     tmp_path, tables, encoders, numbers, monkeypatch, can
 ):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": can})
-    for family, wanted in {"moonshine": can, "wav2vec2_layer": False}.items():
+    for family in ("moonshine", "wav2vec2_layer", "whisper"):
         classifier = model.build_model(encoders[family], LABELS)
-        made = trainer.build_trainer(classifier, tables, numbers(), tmp_path)
-        assert made.args.bf16 is wanted
+        made = trainer.build_trainer(classifier, tables, numbers(freeze="features"), tmp_path)
+        assert made.args.bf16 is can
+        assert getattr(made.data_collator, "bfloat16", can) is can
+
+
+@pytest.mark.parametrize(
+    ("dropout", "can", "wanted"),
+    [(0.1, True, "eager"), (0.0, True, "sdpa"), (0.1, False, "sdpa")],
+)
+def test_attention_that_drops_out_is_the_plain_one_in_bfloat16(
+    tmp_path, tables, encoders, numbers, monkeypatch, dropout, can, wanted
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": can})
+    classifier = model.build_model(encoders["wav2vec2_layer"], LABELS)
+    classifier.model.config.attention_dropout = dropout
+    trainer.build_trainer(classifier, tables, numbers(), tmp_path)
+    assert classifier.model.config._attn_implementation == wanted
 
 
 def test_a_graphics_processor_has_its_own_precision(monkeypatch):
@@ -176,20 +191,21 @@ def test_answers_come_in_the_order_of_their_labels(tmp_path, tables, encoders, n
 
 
 @pytest.mark.parametrize(
-    ("family", "changed", "kinds"),
+    ("family", "freeze", "kind"),
     [
-        ("moonshine", {"freeze": "features"}, (FrameCollator, FrameCollator)),
-        ("moonshine", {"freeze": "features", "augment": True}, (Collator, FrameCollator)),
-        ("moonshine", {"freeze": "none"}, (Collator, Collator)),
-        ("wav2vec2_layer", {"freeze": "features"}, (Collator, Collator)),
+        ("moonshine", "features", FrameCollator),
+        ("wav2vec2_group", "features", FrameCollator),
+        ("whisper", "features", Collator),
+        ("moonshine", "none", Collator),
+        ("wav2vec2_group", "none", Collator),
     ],
 )
-def test_frames_are_kept_where_convolutions_are_frozen_and_nothing_is_augmented(
-    tmp_path, tables, encoders, numbers, family, changed, kinds
+def test_batches_are_of_frames_where_convolutions_are_frozen(
+    tmp_path, tables, encoders, numbers, family, freeze, kind
 ):
     classifier = model.build_model(encoders[family], LABELS)
-    made = trainer.build_trainer(classifier, tables, numbers(**changed), tmp_path)
-    assert (type(made.data_collator), type(made.eval_collator)) == kinds
+    made = trainer.build_trainer(classifier, tables, numbers(freeze=freeze), tmp_path)
+    assert (type(made.data_collator), type(made.eval_collator)) == (kind, kind)
 
 
 def test_a_graphics_processor_computes_frames_faster_than_it_gets_them(

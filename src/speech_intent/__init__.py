@@ -27,6 +27,10 @@ register()
 # before it asks for anything else, and believes for a day whatever answered.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
+# Read when torch is imported. Otherwise its threads wait for each other at full speed, and keep the
+# cores from the one they wait for as soon as another program is busy too.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used.

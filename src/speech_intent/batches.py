@@ -42,7 +42,8 @@ class Collator:
         In training that is a random part, else the beginning.
         """
         spare = max(0.0, row["seconds"] - self.max_seconds)
-        start = float(torch.rand(())) * spare if self.training else 0.0
+        # No chance where there is no choice: a resumed run reads clips that others remember.
+        start = float(torch.rand(())) * spare if self.training and spare else 0.0
         rate = self.extractor.sampling_rate
         return audio.load(row["audio"], rate, start, self.max_seconds, audio.say_nothing)
 

@@ -17,7 +17,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from . import metrics, model
+from . import convolutions, metrics, model
 from .batches import Collator
 from .errors import UserError
 from .features import PaddingRule
@@ -29,6 +29,7 @@ from .recipes import Hyperparameters
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
     from torch.utils.data import DataLoader
+    from transformers import PreTrainedModel
 
 STATE = "trainer_state.json"  # of a checkpoint
 WEIGHTS = "model.safetensors"
@@ -75,12 +76,11 @@ def training_arguments(
     numbers: Hyperparameters,
     output_dir: Path,
     rule: PaddingRule,
-    bfloat16: bool = False,
 ) -> TrainingArguments:
     """Turn settled numbers into transformers' own.
 
     Clips of similar length go into a batch unless all have one length; under the rule "equal",
-    validation sees no padding. `bfloat16`: multiply so on processors that have it.
+    validation sees no padding. A processor that multiplies in bfloat16 does.
     """
     on_gpu = torch.cuda.is_available()
     return TrainingArguments(
@@ -103,7 +103,7 @@ def training_arguments(
         restore_callback_states_from_checkpoint=True,
         # Else processes of torchrun on a CPU would not know each other.
         use_cpu=not torch.accelerator.is_available(),
-        bf16=bfloat16 and multiplies_in_bfloat16(),
+        bf16=multiplies_in_bfloat16(),
         train_sampling_strategy="random" if rule == "fixed" else "group_by_length",
         length_column_name="seconds",
         remove_unused_columns=False,  # the collator wants them all
@@ -124,6 +124,16 @@ def multiplies_in_bfloat16() -> bool:
     return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
 
 
+def _attend_plainly(network: "PreTrainedModel") -> None:
+    """Take the plain attention where it drops out.
+
+    No fast one of torch does that on a CPU, and the one in its place checks every weight.
+    """
+    config = network.config
+    if getattr(config, "attention_dropout", 0) and config._attn_implementation == "sdpa":
+        network.set_attn_implementation("eager")
+
+
 def build_trainer(
     classifier: NewClassifier,
     tables: "DatasetDict",
@@ -136,11 +146,11 @@ def build_trainer(
     `output_dir` is for checkpoints.
     """
     collator = _collator(classifier, numbers, training=True)
+    if multiplies_in_bfloat16():
+        _attend_plainly(classifier.model)
     trainer = SpeechTrainer(
         model=classifier.model,
-        args=training_arguments(
-            numbers, output_dir, collator.rule, bfloat16=classifier.is_moonshine
-        ),
+        args=training_arguments(numbers, output_dir, collator.rule),
         data_collator=collator,
         train_dataset=tables["train"],
         eval_dataset=tables["validation"],
@@ -159,12 +169,13 @@ def build_trainer(
 
 
 def _collator(classifier: NewClassifier, numbers: Hyperparameters, training: bool) -> Collator:
-    """Choose how rows become batches: of frames where that saves convolutions on a CPU."""
-    changes = training and numbers.augment
-    saves = classifier.is_moonshine and numbers.freeze == "features" and not changes
-    if saves and not torch.accelerator.is_available():
-        return FrameCollator(classifier.extractor, classifier.model, numbers, training)
-    return Collator(classifier.extractor, classifier.model.config, numbers, training)
+    """Choose how rows become batches: of frames where convolutions are frozen, on a CPU."""
+    network = classifier.model
+    has_frames = classifier.is_moonshine or convolutions.find(network) is not None
+    if has_frames and numbers.freeze == "features" and not torch.accelerator.is_available():
+        bfloat16 = multiplies_in_bfloat16()
+        return FrameCollator(classifier.extractor, network, numbers, training, bfloat16)
+    return Collator(classifier.extractor, network.config, numbers, training)
 
 
 def was_last(checkpoint: Path) -> bool:
