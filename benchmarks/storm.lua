@@ -87,9 +87,10 @@ function done(summary)
     for name in pairs(counts) do
       counts[name] = counts[name] + thread:get(name)
     end
-    for i, wait in ipairs(thread:get("waits")) do
+    local waits, times = thread:get("waits"), thread:get("times")
+    for i, wait in ipairs(waits) do
       table.insert(all_waits, string.format("%.4f", wait))
-      table.insert(all_times, string.format("%.3f", thread:get("times")[i]))
+      table.insert(all_times, string.format("%.3f", times[i]))
     end
   end
   local lost = summary.errors.read + summary.errors.write + summary.errors.connect

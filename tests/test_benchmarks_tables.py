@@ -5,6 +5,7 @@ import json
 import blocks
 import front_ends
 import label_noise_table
+import layers
 import load_test
 import pytest
 import sentence_tables
@@ -19,6 +20,7 @@ STORED = [
     *speed.blocks(),
     (*load_test.BLOCK, load_test.tables()),
     (*front_ends.BLOCK, front_ends.content()),
+    (*layers.BLOCK, layers.content()),
     sentence_tables.block(),
     label_noise_table.block(),
 ]

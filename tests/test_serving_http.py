@@ -5,16 +5,18 @@ import logging
 import queue
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from conftest import TONES
 from serving_tools import Gated, client_of, encoded, form
+from starlette.requests import Request
 
 from speech_intent.serving import places as module
 from speech_intent.serving import requests
 from speech_intent.serving.answers import Answer, Clip, Responder
-from speech_intent.serving.http import create_app
+from speech_intent.serving.http import answers_in_turn, create_app
 from speech_intent.serving.places import Places
 from speech_intent.serving.settings import Settings
 from speech_intent.serving.work import estimate
@@ -244,6 +246,42 @@ def test_a_batch_holds_as_many_places_as_there_are_workers_and_its_bytes_once(st
     assert held == (3, n_bytes)
     assert sorted(model.names[N_WARM_UP:]) == sorted(["first", *map(str, range(8))])
     assert taken.n_clips == 0
+
+
+class Counting:
+    """A queue that notes how many clips of a batch it has in hand at once."""
+
+    at_once = 3
+
+    def __init__(self):
+        self.places = Places(60.0)
+        self.in_hand = self.most = 0
+
+    async def answer(self, clip, size, gone) -> Answer:
+        self.in_hand += 1
+        self.most = max(self.most, self.in_hand)
+        await asyncio.sleep(0.01)
+        self.in_hand -= 1
+        return Answer(200, {"file": clip.name})
+
+
+@pytest.mark.parametrize(("n_others", "most"), [(0, 3), (5, 1)])
+def test_a_batch_has_one_turn_at_a_time_where_others_wait(n_others, most):
+    queue = Counting()
+    counters = SimpleNamespace(count=lambda answer: None)
+    state = SimpleNamespace(queue=queue, settings=Settings(), counters=counters)
+    scope = {"type": "http", "client": ("10.0.0.1", 1), "app": SimpleNamespace(state=state)}
+    clips = [Clip(str(i), b"x") for i in range(8)]
+
+    async def run() -> list[Answer]:
+        with contextlib.ExitStack() as stack:
+            for i in range(n_others):
+                stack.enter_context(queue.places.waiting(str(i), 1.0))
+            return await answers_in_turn(Request(scope), clips)
+
+    answers = asyncio.run(run())
+    assert [answer.body["file"] for answer in answers] == [clip.name for clip in clips]
+    assert queue.most == most
 
 
 def test_a_batch_that_takes_too_long_is_answered_as_far_as_it_came(start):

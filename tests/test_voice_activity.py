@@ -6,7 +6,7 @@ from conftest import RATE
 
 from speech_intent import audio
 from speech_intent.paths import BUNDLED
-from speech_intent.voice_activity import CHUNK, speech_probabilities
+from speech_intent.voice_activity import CHUNK, has_speech, loudest, speech_probabilities
 
 
 @pytest.fixture(scope="module")
@@ -40,3 +40,17 @@ def test_every_call_starts_anew(speech):
 @pytest.mark.parametrize(("n_samples", "n_chunks"), [(0, 0), (1, 1), (512, 1), (513, 2)])
 def test_a_chunk_that_is_begun_counts(n_samples, n_chunks):
     assert speech_probabilities(np.zeros(n_samples, np.float32)).shape == (n_chunks,)
+
+
+def test_the_loudest_four_seconds_are_enough_of_a_long_clip(speech):
+    noise = np.random.default_rng(0).normal(0, 1e-3, 60 * RATE).astype(np.float32)
+    begin = 31 * RATE
+    noise[begin : begin + len(speech)] += speech
+    found = loudest(noise, RATE)
+    assert len(found) == 4 * RATE
+    assert has_speech(found, RATE)
+    assert not has_speech(loudest(noise[: 30 * RATE], RATE), RATE)
+
+
+def test_a_short_clip_is_heard_whole(speech):
+    assert loudest(speech, RATE) is speech

@@ -188,9 +188,10 @@ class IntentClassifier:
 
     def _has_speech(self, waveforms: list[np.ndarray]) -> bool:
         """Whether somebody speaks; only asked of what is not answered anyway."""
-        from .voice_activity import has_speech
+        from .voice_activity import has_speech, loudest
 
-        return any(has_speech(waveform, self.extractor.sampling_rate) for waveform in waveforms)
+        rate = self.extractor.sampling_rate
+        return has_speech(loudest(np.concatenate(waveforms), rate), rate)
 
 
 def _read_rejection(folder: Path, model: "TorchModel | OnnxModel") -> Rejection | None:

@@ -7,6 +7,7 @@ import soxr
 
 RATE = 16_000  # Hz
 CHUNK = 512  # samples that the detector takes at once: 32 ms
+LOUDEST = 4.0  # seconds that are enough to hear whether somebody speaks at all
 SPEECH = 0.5  # probability from which on a chunk is speech, as its makers have it
 
 
@@ -24,6 +25,16 @@ def has_speech(waveform: np.ndarray, sampling_rate: int) -> bool:
     if sampling_rate != RATE:
         waveform = soxr.resample(waveform, sampling_rate, RATE)
     return any(probability >= SPEECH for probability in _probabilities(waveform))
+
+
+def loudest(waveform: np.ndarray, sampling_rate: int) -> np.ndarray:
+    """Give the loudest 4 s of a waveform (n_samples,): the detector takes longer than a model."""
+    n_samples = round(LOUDEST * sampling_rate)
+    if len(waveform) <= n_samples:
+        return waveform
+    energy = np.concatenate([[0.0], np.cumsum(waveform.astype(float) ** 2)])
+    start = int(np.argmax(energy[n_samples:] - energy[:-n_samples]))
+    return waveform[start : start + n_samples]
 
 
 def _probabilities(waveform: np.ndarray) -> Iterator[float]:
