@@ -36,7 +36,7 @@ from typing import Any
 import numpy as np
 import psutil
 import soundfile
-from blocks import table, write_block
+from blocks import UNMEASURED, table, write_block
 
 from speech_intent import IntentClassifier, audio, data, hub_models
 from speech_intent.paths import ROOT, SHIPPED
@@ -338,13 +338,18 @@ def server_cells(row: Result, times: float | None) -> list[str]:
 
 def storm_lines(serving: Result) -> list[str]:
     """Say how a server ends in a storm, and what it holds after many requests."""
-    end, held = serving["ending"], serving["memory"]
-    first, last = held["megabytes"][0], held["megabytes"][-1]
+    end = serving["ending"]
+    memory = f"Memory after many requests: {UNMEASURED}."
+    if "memory" in serving:
+        first, last = serving["memory"]["megabytes"][0], serving["memory"]["megabytes"][-1]
+        memory = (
+            f"Memory of its processes: {first[1]:.0f} MB after {first[0]:,} requests, "
+            f"{last[1]:.0f} MB after {last[0]:,}."
+        )
     return [
         f"SIGTERM after {BEFORE_THE_END} s of storm: {end['waiting']} clips were let in, "
         f"{end['answered']} answers came after it, and the server had ended after "
-        f"{end['seconds']:.1f} s. Memory of its processes: {first[1]:.0f} MB after {first[0]:,} "
-        f"requests, {last[1]:.0f} MB after {last[0]:,}.",
+        f"{end['seconds']:.1f} s. {memory}",
     ]
 
 

@@ -15,7 +15,7 @@ SHARE = 0.5  # of the wait and of the memory, that one address may take
 MAX_RETRY = 60  # seconds until one who is turned away may come back
 NEWEST = 0.05  # weight of the newest cost in the moving average
 REFUSALS = 100  # a second; more have to wait for their refusal
-MAX_PAUSE = 5.0  # seconds
+MAX_PAUSE = 10.0  # seconds
 
 
 class Busy(Exception):
