@@ -169,9 +169,14 @@ def build_trainer(
 
 
 def _collator(classifier: NewClassifier, numbers: Hyperparameters, training: bool) -> Collator:
-    """Choose how rows become batches: of frames where convolutions are frozen, on a CPU."""
+    """Choose how rows become batches: of frames where convolutions are frozen, on a CPU.
+
+    Moonshine's take longer clip by clip than in a batch, and are worth it only if they are kept.
+    """
     network = classifier.model
-    has_frames = classifier.is_moonshine or convolutions.find(network) is not None
+    has_frames = convolutions.find(network) is not None
+    if classifier.is_moonshine:
+        has_frames = not (training and numbers.augment)
     if has_frames and numbers.freeze == "features" and not torch.accelerator.is_available():
         bfloat16 = multiplies_in_bfloat16()
         return FrameCollator(classifier.extractor, network, numbers, training, bfloat16)
