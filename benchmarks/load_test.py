@@ -94,15 +94,15 @@ def labels_of(files: list[Path], server: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def running(server: str) -> Iterator[tuple[psutil.Process, int]]:
-    """Run a server; give its process and port once it is up."""
+def running(server: str, model: Path = SHIPPED) -> Iterator[tuple[psutil.Process, int]]:
+    """Run a server with a model; give its process and port once it is up."""
     port = free_port()
     arguments = ["serve.py"]
     if server != OURS:
         arguments = ["-m", "uvicorn", "pipeline_server:app", "--app-dir", "benchmarks"]
         arguments += ["--no-access-log", "--port", str(port)]
-    names = {"SPEECH_INTENT_MODEL": str(SHIPPED), "SPEECH_INTENT_PORT": str(port)}
-    environment = os.environ | names | {"MODEL": str(SHIPPED)}
+    names = {"SPEECH_INTENT_MODEL": str(model), "SPEECH_INTENT_PORT": str(port)}
+    environment = os.environ | names | {"MODEL": str(model)}
     process = psutil.Popen([sys.executable, *arguments], cwd=ROOT, env=environment)
     try:
         while not is_up(port):

@@ -63,7 +63,7 @@ class _Speech:
 class Listener:
     """Finds requests in one stream of mono float32 blocks at 16 kHz (`intake.Intake`)."""
 
-    def __init__(self, pauses: Pauses = Pauses()):  # noqa: B008 -- it is frozen
+    def __init__(self, pauses: Pauses = Pauses()):
         self.pauses = pauses
         self.level = QUIETEST  # dB full scale, of the last chunk
         self._detector = Detector()
@@ -82,6 +82,11 @@ class Listener:
     def seconds(self) -> float:
         """How much of the stream was heard."""
         return self._n_heard * CHUNK / RATE
+
+    @property
+    def hears_speech(self) -> bool:
+        """Whether a request has begun and is not over."""
+        return self._speech is not None and self._speech.is_told
 
     def hear(self, waveform: np.ndarray) -> Iterator[Event]:
         """Take a block of any length, (n_samples,), and say what happens in it."""
