@@ -1,7 +1,8 @@
 """Where requests begin and end in audio that goes on: blocks in, events out, in constant memory.
 
 A request is speech that stands out: Silero's detector hears a voice, and it is louder than what was
-heard before. So a television in the background is none, until somebody speaks to us.
+heard before. So a television in the background is none, until somebody speaks to us. In noise that
+goes on the detector grows deaf to short words: what rises above the noise is heard afresh.
 """
 
 from collections import deque
@@ -16,7 +17,10 @@ GOES_ON = 0.35  # probability down to which speech goes on: 0.15 less, as Silero
 QUIETEST = -60.0  # dB full scale; what is below counts as that
 BACKGROUND = 10.0  # seconds that tell how loud it is when nobody asks
 USUAL = 95  # per cent of the background's chunks that are below the gate, but for the margin
-MARGIN = 2.0  # dB above those
+MARGIN = 1.0  # dB above those
+AGAIN = 12  # chunks until the detector may start afresh once more
+HEARD_AGAIN = 6  # chunks before it, which it hears first
+FADED = 20.0  # dB below a request's loudest chunk: what is weaker belongs to something else
 SHORTEST = 3  # chunks that stand out: less is a knock, or a cough
 
 
@@ -75,6 +79,8 @@ class Listener:
         self._n_heard = 0  # chunks
         self._kept: deque[np.ndarray] = deque()  # the newest chunks
         self._background: deque[float] = deque(maxlen=_n_chunks(BACKGROUND))  # dB full scale
+        self._newest: deque[float] = deque()  # levels that may yet be a request's first
+        self._fresh = 0  # when the detector started afresh, in chunks
         self._speech: _Speech | None = None
         self._levels: list[float] = []  # of the chunks of that speech
 
@@ -108,23 +114,40 @@ class Listener:
     def _hear_chunk(self, chunk: np.ndarray) -> Iterator[Event]:
         self._kept.append(chunk)
         self.level = _level(chunk)
+        is_loud = self.level >= self._gate()
+        if self._speech is None:
+            if is_loud:
+                self._start_afresh()
+        else:
+            is_loud = is_loud and self.level >= max(self._levels) - FADED
         probability = self._detector.probability(chunk)
-        stands_out = self._stands_out(probability)
         self._n_heard += 1
-        if self._speech is None and not stands_out:
-            self._background.append(self.level)
-            self._forget(self._before)
+        if self._speech is None and not (is_loud and probability >= SPEECH):
+            self._add_to_background()
             return
         self._levels.append(self.level)
-        yield from self._speak(stands_out)
+        yield from self._speak(is_loud and probability >= GOES_ON)
 
-    def _stands_out(self, probability: float) -> bool:
-        if probability < (SPEECH if self._speech is None else GOES_ON):
-            return False
+    def _gate(self) -> float:
+        """How loud it takes to stand out, in dB full scale."""
         if not self._background:
-            return True
-        gate = float(np.percentile(self._background, USUAL)) + MARGIN
-        return self.level >= gate
+            return QUIETEST
+        return float(np.percentile(self._background, USUAL)) + MARGIN
+
+    def _start_afresh(self) -> None:
+        """Let the detector forget what long noise has made of it, unless it has just done so."""
+        if self._n_heard - self._fresh < AGAIN:
+            return
+        self._fresh = self._n_heard
+        self._detector.reset()
+        for chunk in list(self._kept)[-1 - HEARD_AGAIN : -1]:
+            self._detector.probability(chunk)
+
+    def _add_to_background(self) -> None:
+        self._newest.append(self.level)
+        if len(self._newest) > self._before:
+            self._background.append(self._newest.popleft())
+        self._forget(self._before)
 
     def _speak(self, stands_out: bool) -> Iterator[Event]:
         """Begin, continue or end a request with the newest chunk."""
@@ -132,6 +155,7 @@ class Listener:
         speech = self._speech
         if speech is None:
             speech = self._speech = _Speech(newest, newest)
+            self._newest.clear()
         elif stands_out:
             speech.last = newest
             speech.n_chunks += 1

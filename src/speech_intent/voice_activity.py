@@ -23,6 +23,10 @@ class Detector:
         """Give the probability of speech in the next chunk, float32, (512,), at 16 kHz."""
         return self._silero.process_samples(chunk.tolist())
 
+    def reset(self) -> None:
+        """Forget what was heard."""
+        self._silero.reset()
+
 
 def speech_probabilities(waveform: np.ndarray) -> np.ndarray:
     """Give the probability of speech in each chunk of 32 ms: float64, (n_chunks,).
