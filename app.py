@@ -1,4 +1,4 @@
-"""A page to try a classifier and to record data for one.
+"""A page to try a classifier, to talk to it, and to record data for one.
 
 `python app.py`, then open http://127.0.0.1:7860.
 """
@@ -14,7 +14,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
 import gradio as gr
 import numpy as np
 
-from speech_intent import corrections, page
+from speech_intent import corrections, live_page, page
 from speech_intent.corrections import Correction
 from speech_intent.errors import UserError
 from speech_intent.names import escape_markdown, one_line, printable
@@ -117,6 +117,8 @@ def build(classifier: IntentClassifier, recordings: Recordings) -> gr.Blocks:
         with gr.Tab("Make data"):
             made = data_tab(studio)
             connect(demo, studio, made, remembered)
+        with gr.Tab("Listen"):
+            listen_tab(classifier)
         connect_correction(studio, tried, made)
     return demo
 
@@ -276,6 +278,32 @@ def keep_entry(studio: page.Studio, entry: page.Entry) -> tuple[Any, ...]:
         return message, gr.skip(), gr.skip(), gr.skip()
     message = f"Kept as {escape_markdown(result.file_name)}"
     return message, None, result.next_text, result.counts
+
+
+def listen_tab(classifier: IntentClassifier) -> gr.HTML:
+    """Lay out the page's third tab, whose script records and asks these functions.
+
+    A streaming `gr.Audio` would not do: it loses sound whenever the server is late, and writes
+    every tenth of a second to a file.
+    """
+    streams = live_page.Streams(classifier)
+
+    def begin(sampling_rate: int) -> live_page.View:
+        return streams.begin(sampling_rate)
+
+    def hear(recorded: list[str]) -> live_page.View:
+        name, pcm = recorded
+        return streams.hear(name, pcm)
+
+    def finish(name: str) -> live_page.View:
+        return streams.finish(name)
+
+    return gr.HTML(
+        html_template=live_page.MARKUP.read_text(encoding="utf-8"),
+        js_on_load=live_page.SCRIPT.read_text(encoding="utf-8"),
+        server_functions=[begin, hear, finish],
+        elem_id="listen",
+    )
 
 
 def connect_correction(studio: page.Studio, tab: TryTab, made: DataTab) -> None:

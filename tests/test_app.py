@@ -1,3 +1,4 @@
+import base64
 import json
 import re
 import shutil
@@ -7,17 +8,19 @@ import urllib.request
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import soundfile
-from conftest import TONES
+from conftest import RATE, TONES
 from gradio import FileData
 from gradio_client import Client, handle_file
 from page_server import ROOT, page_server
 
+from speech_intent import audio
 from speech_intent.corrections import Correction
 from speech_intent.names import escape_markdown
 from speech_intent.page import Entry, Studio
-from speech_intent.paths import SHIPPED
+from speech_intent.paths import BUNDLED, SHIPPED
 from speech_intent.recorder import Recordings
 
 sys.path.insert(0, str(ROOT))
@@ -189,6 +192,40 @@ def test_an_answer_is_corrected_over_http_and_what_is_not_its_clip_is_refused(
     rows = Recordings(tmp_path / "recordings").rows()
     seconds = [soundfile.info(tmp_path / "recordings" / row["file_name"]).duration for row in rows]
     assert seconds == [0.8, 0.7]
+
+
+def asked(address: str, function: str, data: object) -> dict:
+    """Call a function of the tab "Listen" as its script does."""
+    config = json.loads(urllib.request.urlopen(f"{address}/config").read())
+    (tab,) = (part for part in config["components"] if part["props"].get("elem_id") == "listen")
+    body = {"session_hash": "s", "component_id": tab["id"], "fn_name": function, "data": data}
+    request = urllib.request.Request(
+        f"{address}/gradio_api/component_server",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
+    )
+    return json.loads(urllib.request.urlopen(request, timeout=60).read())
+
+
+def test_two_who_talk_at_once_are_answered_over_http_and_no_sound_becomes_a_file(
+    tmp_path, monkeypatch
+):
+    temporary = tmp_path / "temporary"
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(temporary))
+    clip = audio.load(BUNDLED / "audio" / "test-0001.mp3", RATE)
+    spoken = np.round(32_767 * np.pad(clip, RATE)).astype("<i2").tobytes()
+    with page_server(tmp_path) as (address, _):
+        before = sorted(temporary.rglob("*"))
+        one, two = (asked(address, "begin", RATE)["name"] for _ in range(2))
+        for start in range(0, len(spoken), RATE):  # bytes: half a second
+            piece = base64.b64encode(spoken[start : start + RATE]).decode()
+            views = [asked(address, "hear", [name, piece]) for name in (one, two)]
+        assert [view["intent"] for view in views] == ["About_iQube"] * 2
+        assert [len(view["rows"]) for view in views] == [1, 1]
+        assert asked(address, "finish", one)["state"] == "Not listening"
+        assert "start again" in asked(address, "hear", [one, ""])["problem"]
+        assert asked(address, "hear", [two, ""])["state"] == "Listening"
+        assert sorted(temporary.rglob("*")) == before
 
 
 def test_no_markdown_of_the_page_takes_dollar_signs_for_formulas(studio):
