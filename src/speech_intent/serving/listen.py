@@ -30,7 +30,7 @@ from .ears import Full, Stream
 from .places import Busy
 
 SILENT = 60.0  # seconds without audio, after which a stream is closed
-GATHERED = 0.064  # seconds of audio that are worth a call
+GATHERED = 0.1  # seconds of audio that are worth a call, which takes half a millisecond here
 HEARD_AT_ONCE = 0.5  # seconds of audio, at most: others are heard in between
 UNSENT = 32  # events of a stream that wait to be sent; then it is not heard further
 RETRY_AFTER = 10  # seconds until a client that found no place may try again
