@@ -243,8 +243,11 @@ def test_a_failure_keeps_its_cause_to_itself_and_ends_no_stream(start, pcm, capl
 
 
 def denied(client, path: str = "/listen", **headers: bytes) -> WebSocketDenialResponse:
-    with pytest.raises(WebSocketDenialResponse) as denial:
-        client.websocket_connect(path, headers=headers).__enter__()
+    with (
+        pytest.raises(WebSocketDenialResponse) as denial,
+        client.websocket_connect(path, headers=headers),
+    ):
+        pass
     return denial.value
 
 
@@ -327,9 +330,12 @@ def test_a_client_that_leaves_takes_what_it_asked_along(start, pcm):
         session.send_bytes(pcm)
         assert session.receive_json()["event"] == "speech"
         wait_for(lambda: model.heard)
-    taken = client.app.state.queue.places.taken
-    assert (client.app.state.ears.n_streams, taken.n_clips, taken.n_bytes) == (0, 0, 0)
+        taken = client.app.state.queue.places.taken
+        held = taken.n_clips, taken.n_bytes
+    left = client.app.state.ears.n_streams, taken.n_clips, taken.n_bytes
     model.gate.set()
+    assert held == (1, len(model.heard[0]))
+    assert left == (0, 0, 0)
 
 
 def wait_for(condition) -> None:
