@@ -1,5 +1,6 @@
 """Answer over HTTP: `python serve.py`, then `curl -F file=@clip.wav 127.0.0.1:8000/predict`.
 
+A WebSocket at /listen answers a microphone that stays open (examples/listen_client.py).
 One process, no configuration; `serve run serve:cluster` runs the same app on Ray Serve, on one
 machine or many. What an operator may want otherwise is read from the environment:
 SPEECH_INTENT_MODEL (folder or Hub id), _HOST, _PORT, _API_KEY (then wanted as

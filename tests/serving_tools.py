@@ -11,6 +11,7 @@ import soundfile
 from fastapi.testclient import TestClient
 
 from speech_intent.serving.answers import Answer, Clip, Responder
+from speech_intent.serving.ears import Ears
 from speech_intent.serving.http import create_app
 from speech_intent.serving.queues import Workers
 from speech_intent.serving.settings import Settings
@@ -40,6 +41,11 @@ def workers_of(model: Responder | Gated, max_wait: float, n: int) -> Workers:
     return Workers(lambda: ThreadPoolExecutor(1), model.about, model.answer, max_wait, n)
 
 
+def ears_of(n: int = 2) -> Ears:
+    """Hear streams in threads of this process."""
+    return Ears(lambda: ThreadPoolExecutor(1), n)
+
+
 def encoded(waveform, rate: int = RATE, **options) -> bytes:
     """Write a waveform as a WAV file, or as `format` says."""
     file = io.BytesIO()
@@ -56,6 +62,6 @@ def form(*files: tuple[str, bytes]) -> list:
 def client_of(responder: Responder | Gated, **settings: Any) -> Iterator[TestClient]:
     """Run the app in this process: 3 threads, requests up to 0.4 MB, a wait up to 5 s."""
     settings = Settings(**{"max_megabytes": 0.4, "max_wait": 5.0} | settings)
-    app = create_app(lambda: workers_of(responder, settings.max_wait, 3), settings)
+    app = create_app(lambda: workers_of(responder, settings.max_wait, 3), settings, ears_of)
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client

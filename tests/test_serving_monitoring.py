@@ -18,6 +18,7 @@ def app():
     app = FastAPI()
     app.state.queue = SimpleNamespace(places=Places(1.0), n_lost=2)
     app.state.queue.places.taken.n_clips = 3
+    app.state.ears = SimpleNamespace(n_streams=4)
     return app
 
 
@@ -39,6 +40,7 @@ def test_metrics_show_the_queue_the_audio_and_each_status(app):
     lines = client.get("/metrics").text.splitlines()
     assert "speech_intent_waiting_clips 3.0" in lines
     assert "speech_intent_lost_calls 2.0" in lines
+    assert "speech_intent_streams 4.0" in lines
     assert "speech_intent_refused_requests_total 1.0" in lines
     assert "speech_intent_audio_seconds_total 2.5" in lines
     assert [line for line in lines if line.startswith("speech_intent_answers_total")] == [

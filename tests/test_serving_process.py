@@ -20,7 +20,7 @@ from serving_tools import Gated, encoded, workers_of
 
 from speech_intent.paths import ROOT
 from speech_intent.serving import process
-from speech_intent.serving.connections import Connection
+from speech_intent.serving.connections import Connection, Socket
 
 KEY = {"Authorization": "Bearer sesame"}
 FORM = {"Content-Type": "multipart/form-data; boundary=b"}
@@ -153,6 +153,8 @@ def test_settings_reach_the_server(monkeypatch):
     assert options["access_log"] is False
     assert options["timeout_graceful_shutdown"] == 23
     assert options["http"] is Connection
+    assert options["ws"] is Socket
+    assert (options["ws_max_size"], options["ws_ping_timeout"]) == (1_000_000, 60.0)
     assert app.state.settings.max_wait == 7.0
     with TestClient(app) as client:
         assert client.post("/predict", content=b"x").json() == {"file": "body"}

@@ -67,7 +67,10 @@ class Replica:
 
 
 class Ingress:
-    """The app, which asks the model's replicas."""
+    """The app, which asks the model's replicas.
+
+    Streams are heard in children of its process, on cores that Ray does not know of.
+    """
 
     def __init__(self, model: DeploymentHandle, settings: Settings):
         self.model = model

@@ -1,6 +1,6 @@
 """HTTP around a queue: routes, key, errors.
 
-An app's state holds its `settings`, its `queue` once it runs, and its `counters`.
+An app's state holds its `settings` and `counters`, and once it runs its `queue` and `ears`.
 """
 
 import asyncio
@@ -9,37 +9,42 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response, WebSocket
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security.utils import get_authorization_scheme_param
 from starlette.requests import ClientDisconnect
 
-from ..errors import AudioError
 from . import schemas
-from .answers import LONGER, Answer, Clip, refusal
+from .answers import Answer, Clip
+from .asking import Asker, answer_by
 from .door import Door, address_of, detail
+from .ears import Ears
+from .listen import sockets
 from .monitoring import add_metrics
 from .places import Busy
 from .queues import CLIENT_GONE, Queue
 from .requests import read_clips
 from .settings import Settings
-from .work import Estimate, estimate
 
 BEARER = HTTPBearer(auto_error=False)
-AT_A_GLANCE = 200_000  # bytes that are looked at in less time than a thread takes
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 guarded = APIRouter()  # asks for the API key, where there is one
 public = APIRouter()
 
 
-def create_app(make_queue: Callable[[], Queue], settings: Settings) -> FastAPI:
-    """Make the app; `make_queue` is called when it starts, in its event loop."""
+def create_app(
+    make_queue: Callable[[], Queue], settings: Settings, make_ears: Callable[[], Ears] = Ears
+) -> FastAPI:
+    """Make the app; both functions are called when it starts, in its event loop."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.queue = make_queue()
+        app.state.ears = make_ears()
         yield
+        app.state.ears.close()
         app.state.queue.close()
 
     app = FastAPI(
@@ -51,6 +56,8 @@ def create_app(make_queue: Callable[[], Queue], settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.counters = add_metrics(app, key_needed)
     app.include_router(guarded, dependencies=key_needed)
+    of_sockets = [Depends(check_key_of_socket)] if settings.api_key else []
+    app.include_router(sockets, dependencies=of_sockets)
     app.include_router(public)
     app.add_middleware(Door)
     app.add_exception_handler(Busy, busy)
@@ -64,8 +71,16 @@ async def check_key(
     given: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
 ) -> None:
     """Raise 401 for a request without the key."""
-    key = given.credentials if given else ""
-    wanted = request.app.state.settings.api_key
+    _check(given.credentials if given else "", request.app.state.settings.api_key)
+
+
+async def check_key_of_socket(socket: WebSocket) -> None:
+    """Raise 401 for a socket without the key, which FastAPI's `BEARER` does not look at."""
+    scheme, key = get_authorization_scheme_param(socket.headers.get("Authorization"))
+    _check(key if scheme.lower() == "bearer" else "", socket.app.state.settings.api_key)
+
+
+def _check(key: str, wanted: str) -> None:
     # A header's bytes come as Latin-1; a key beyond ASCII is sent in UTF-8.
     if not secrets.compare_digest(key.encode("latin-1"), wanted.encode()):
         problem = "the API key is missing or wrong; send it as `Authorization: Bearer KEY`"
@@ -83,7 +98,7 @@ async def predict(request: Request) -> JSONResponse:
             problem = f"the form has {len(clips)} file parts; send them to /predict/batch"
             raise HTTPException(400, problem)
         deadline = asyncio.get_running_loop().time() + settings.patience
-        answer = await answer_by(deadline, request, clips[0])
+        answer = await answer_by(deadline, asker_of(request), clips[0])
     return JSONResponse(answer.body, answer.status)
 
 
@@ -113,6 +128,7 @@ async def answers_in_turn(request: Request, clips: list[Clip]) -> list[Answer]:
     So others have their turns in between. Raises `Busy` if there is no place for the first.
     """
     state = request.app.state
+    asker = asker_of(request)
     deadline = asyncio.get_running_loop().time() + state.settings.patience
     turns = asyncio.Semaphore(state.queue.at_once)
     alone = asyncio.Lock()  # where others wait, too
@@ -121,46 +137,15 @@ async def answers_in_turn(request: Request, clips: list[Clip]) -> list[Answer]:
         async with turns:
             others_wait = state.queue.places.taken.n_clips > state.queue.at_once
             async with alone if others_wait else contextlib.nullcontext():
-                return await answer_by(deadline, request, clip, is_inside)
+                return await answer_by(deadline, asker, clip, is_inside)
 
     first = await answer(clips[0], False)
     return [first, *await asyncio.gather(*(answer(clip, True) for clip in clips[1:]))]
 
 
-async def answer_by(
-    deadline: float, request: Request, clip: Clip, is_inside: bool = False
-) -> Answer:
-    """Ask the queue for an answer; 504 if there is none by a time of the event loop.
-
-    Raises `Busy` if there is no place for the clip, unless its request `is_inside` already.
-    """
-    state = request.app.state
-    try:
-        async with asyncio.timeout_at(deadline):
-            size = await size_of(clip, state.settings.max_seconds)
-            answer = await answer_at(size, request, clip, is_inside)
-            if answer.status == LONGER:
-                size = size.at_most(state.settings.max_seconds)
-                answer = await answer_at(size, request, clip, is_inside)
-    except TimeoutError:
-        problem = f"got no answer within {state.settings.patience:g} s"
-        return refusal(504, AudioError(clip.name, problem, "try again later"))
-    state.counters.count(answer)
-    return answer
-
-
-async def size_of(clip: Clip, max_seconds: float) -> Estimate:
-    """Look at a clip; in a thread if it is large, since some headers are all over a file."""
-    if len(clip.data) < AT_A_GLANCE:
-        return estimate(clip.data, max_seconds)
-    return await asyncio.to_thread(estimate, clip.data, max_seconds)
-
-
-async def answer_at(size: Estimate, request: Request, clip: Clip, is_inside: bool) -> Answer:
-    """Take a place for a clip of this size, and ask the queue."""
-    queue: Queue = request.app.state.queue
-    with queue.places.waiting(address_of(request.scope), size.work, is_inside):
-        return await queue.answer(clip, size, request.is_disconnected)
+def asker_of(request: Request) -> Asker:
+    """Say on whose behalf the queue is asked."""
+    return Asker(request.app.state, address_of(request.scope), request.is_disconnected)
 
 
 async def busy(request: Request, error: Busy) -> JSONResponse:

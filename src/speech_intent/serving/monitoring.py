@@ -27,7 +27,7 @@ class Counters:
 
 
 def add_metrics(app: FastAPI, dependencies: Sequence[Any]) -> Counters:
-    """Count the requests of an app, and show what its queue holds.
+    """Count the requests of an app, and show what its queue and its ears hold.
 
     Returns the counters of answers.
     """
@@ -47,6 +47,8 @@ def add_metrics(app: FastAPI, dependencies: Sequence[Any]) -> Counters:
         registry=registry,
     )
     lost.set_function(lambda: app.state.queue.n_lost)
+    streams = Gauge("speech_intent_streams", "Streams that are open", registry=registry)
+    streams.set_function(lambda: app.state.ears.n_streams)
     seconds = Counter(
         "speech_intent_audio_seconds",
         "Seconds of audio answered",
@@ -54,7 +56,7 @@ def add_metrics(app: FastAPI, dependencies: Sequence[Any]) -> Counters:
     )
     refused = Counter(
         "speech_intent_refused_requests",
-        "Requests turned away since too many waited",
+        "Requests and streams turned away since there were too many",
         registry=registry,
     )
     answers = Counter(

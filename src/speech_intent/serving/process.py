@@ -5,7 +5,7 @@ import signal
 
 import uvicorn
 
-from .connections import Connection
+from .connections import Connection, Socket
 from .http import create_app
 from .queues import Workers
 from .settings import Settings
@@ -13,6 +13,8 @@ from .settings import Settings
 CONNECTIONS = 65_536  # open files to ask the system for; many grant 1,024 unasked
 BACKLOG = 4_096  # connections that wait to be accepted
 GRACE = 23  # seconds after SIGTERM, of the 30 that are usual before SIGKILL
+FRAME = 1_000_000  # bytes of a socket's message; 5 s of audio at 48 kHz in stereo
+PONG = 60.0  # seconds; a client that sends more than is heard has its pong behind its audio
 KEEP_ALIVE = 75  # seconds; longer than load balancers keep a connection, and than MAX_RETRY
 
 
@@ -30,6 +32,10 @@ def run() -> None:
     uvicorn.run(
         app,
         http=Connection,
+        ws=Socket,
+        ws_max_size=FRAME,
+        ws_ping_timeout=PONG,
+        ws_per_message_deflate=False,  # audio does not get smaller, and it takes time
         host=settings.host,
         port=settings.port,
         backlog=BACKLOG,
