@@ -75,7 +75,7 @@ def fine_tune(
         provenance.claim(output_dir, provenance.ingredients(recipe), clips, begun)
     if done.exists():  # killed after training, before the test split was scored
         return json.loads(done.read_text(encoding="utf-8"))
-    made_of = sources.of_recipe(recipe)  # before the hours that a card cannot be read after
+    made_of = _made_of(recipe, tables)  # no card that cannot be read comes up after hours
     classifier = _untrained(recipe, tables)
     numbers = replace(recipe.numbers, freeze=model.freeze(classifier, recipe.numbers.freeze))
     began = time.perf_counter()
@@ -87,14 +87,9 @@ def fine_tune(
     others = negatives.of_split(recipe, tables, unknown, "train")
     finished = finishing.finish(recipe, classifier, tables, trained, others)
     record = {
-        "encoder": recipe.encoder,
-        "seed": numbers.seed,
+        **made_of,
         "train_seconds": seconds,
         "parameters": classifier.model.num_parameters(),
-        "synthetic": remarks.learned(tables),
-        "recipe": recipe.differences(),
-        "sources": made_of,
-        "versions": provenance.versions(),
         **trained.record,
         **finished.record,
     }
@@ -103,6 +98,18 @@ def fine_tune(
         finishing.save(classifier, record, finished, output_dir)
         shutil.rmtree(checkpoints, ignore_errors=True)
     return record
+
+
+def _made_of(recipe: Recipe, tables: "DatasetDict") -> dict[str, Any]:
+    """Say for the record what a model is about to be made of, and how it is made again."""
+    return {
+        "encoder": recipe.encoder,
+        "seed": recipe.numbers.seed,
+        "synthetic": remarks.learned(tables),
+        "recipe": recipe.differences(),
+        "sources": sources.of_recipe(recipe),
+        "versions": provenance.versions(),
+    }
 
 
 def _untrained(recipe: Recipe, tables: "DatasetDict") -> NewClassifier:
