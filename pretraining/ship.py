@@ -32,6 +32,7 @@ from speech_intent import (
 from speech_intent.digests import sha256
 from speech_intent.model import NewClassifier
 from speech_intent.model_config import CONFIG
+from speech_intent.model_facts import read_facts
 from speech_intent.model_files import CLIPS, LICENSE, POOLED, REJECTION
 from speech_intent.paths import BUNDLED_ENCODERS, ROOT, SHIPPED, SMALL
 from speech_intent.predict import IntentClassifier
@@ -42,7 +43,6 @@ from speech_intent.torch_model import TorchModel
 CARD = "README.md"
 RECORD = "training.json"
 EXTRACTOR = "preprocessor_config.json"
-LANGUAGE = "en"
 
 
 def ship_encoder(source: Path, target: Path) -> None:
@@ -129,8 +129,7 @@ def keep_decision(folder: Path) -> None:
 def classifier_card() -> str:
     """Write the card of the shipped classifier."""
     name = SHIPPED.relative_to(ROOT).as_posix()
-    license = "mit" if (SHIPPED / LICENSE).exists() else "apache-2.0"
-    return cards.model_card(SHIPPED, name, license=license, language=LANGUAGE)
+    return cards.model_card(SHIPPED, name, read_facts(SHIPPED))
 
 
 def main() -> None:

@@ -436,6 +436,9 @@ def test_the_same_model_and_clips_give_the_figures_of_training(
     assert {name: trained[name] for name in shared} == {name: result[name] for name in shared}
     assert set(trained) - set(result) == {
         "encoder",
+        "recipe",
+        "sources",
+        "versions",
         "note",
         "train_seconds",
         "epochs",

@@ -147,6 +147,13 @@ def test_the_record_says_what_was_added_to_what(added, three, new):
     assert entry["data"] == str(new)
     assert entry["clips"] == {NEW: 5}
     assert entry["validation"] == added[1]["old"]
+    assert record["sources"][:-1] == before["sources"]
+    assert record["sources"][-1] == {
+        "role": "added",
+        "name": str(new),
+        "place": "folder",
+        "called": new.name,
+    }
     file = added[0] / "model" / "pooled.safetensors"
     assert record["pooled_digest"] == sha256(file) != before["pooled_digest"]
 

@@ -14,8 +14,12 @@ import pytest
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
 
-from speech_intent import folders, hub_upload
-from speech_intent.errors import DataError, ModelError, UserError
+from speech_intent import folders, hub_recordings, hub_upload, terms
+from speech_intent.errors import DataError, ModelError, OutputError, UserError
+from speech_intent.model_facts import read_facts
+from speech_intent.terms import Terms
+
+MIT = terms.given("mit", "en", None)
 
 
 @pytest.fixture
@@ -28,7 +32,7 @@ def hub(monkeypatch) -> str:
 
 
 def test_a_model_comes_with_its_figures_and_a_card(model_folder):
-    files = hub_upload.model_files(model_folder, "user/name", False, "mit", "en")
+    files = hub_upload.model_files(model_folder, "user/name", read_facts(model_folder, MIT))
     assert set(files) == {
         "clips.csv",
         "config.json",
@@ -43,7 +47,49 @@ def test_a_model_comes_with_its_figures_and_a_card(model_folder):
     assert 'model="user/name"' in card
     assert "\nlicense: mit\n" in card
     assert "\nlanguage: en\n" in card
-    assert files == {name: model_folder / name for name in files}
+    changed = {"metrics.json", "training.json"}  # in which the folders of the run stand
+    others = files.keys() - changed
+    assert {name: files[name] for name in others} == {name: model_folder / name for name in others}
+
+
+def content(source: Path | bytes) -> bytes:
+    return source if isinstance(source, bytes) else source.read_bytes()
+
+
+def test_no_local_path_leaves_the_machine(onnx_folder, tmp_path, tone_folder, encoders):
+    folder = shutil.copytree(onnx_folder, tmp_path / "model")
+    for name, more in {
+        "config.json": {"_name_or_path": "/home/ann/encoder"},
+        "onnx.json": {"reduced": [REDUCED | {"data": r"C:\Users\ann\calls"}]},
+        "training.json": {"added": [ADDED | {"data": "/home/ann/more"}]},
+    }.items():
+        record = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps(record | more))
+    files = hub_upload.model_files(folder, "user/name")
+    texts = {name: content(source) for name, source in files.items() if name != "LICENSE"}
+    places = [str(tone_folder.parent), str(encoders["wav2vec2_layer"].parent), "ann"]
+    for name, text in texts.items():
+        for place in places:
+            assert place.encode() not in text.replace(b"channel", b""), name
+    metrics = json.loads(texts["metrics.json"])
+    assert (metrics["data"], metrics["encoder"]) == ("data", "wav2vec2_layer")
+    assert [source["name"] for source in metrics["sources"]] == ["wav2vec2_layer", "data"]
+    assert json.loads(texts["onnx.json"])["reduced"][0]["data"] == "calls"
+    assert json.loads(texts["training.json"])["added"] == [ADDED | {"model": "old", "data": "more"}]
+    before = json.loads((folder / "metrics.json").read_text())
+    assert metrics["accuracy"] == before["accuracy"]
+    assert metrics["confusion"] == before["confusion"]
+    assert (folder / "metrics.json").read_bytes() != texts["metrics.json"]
+
+
+ADDED = {"model": "/home/ann/old", "clips": {"on": 5}}
+REDUCED = {
+    "precision": "bfloat16",
+    "difference": 0.004,
+    "n": 2,
+    "agreement": 1.0,
+    "accuracy_lost": 0.0,
+}
 
 
 def test_what_export_wrote_is_published_too(onnx_folder):
@@ -154,10 +200,10 @@ def recordings(write_folder, tmp_path) -> Path:
 
 
 def test_recordings_come_with_their_table_and_a_card(recordings):
-    files = hub_upload.dataset_files(recordings, "mit", "en")
+    files = hub_recordings.dataset_files(recordings, MIT).files
     card = files.pop("README.md").decode()
     assert "# my\\_calls\n" in card
-    assert "8 recordings." in card
+    assert "8 recordings, 0.00 hours." in card
     assert "\nlicense: mit\n" in card
     assert "\nlanguage: en\n" in card
     header, *rows = files.pop("metadata.csv").decode().splitlines()
@@ -169,23 +215,23 @@ def test_recordings_come_with_their_table_and_a_card(recordings):
 
 def test_the_title_is_the_folders_name_wherever_one_stands(recordings, monkeypatch):
     monkeypatch.chdir(recordings)
-    assert "# my\\_calls\n" in hub_upload.dataset_files(Path("."))["README.md"].decode()
+    assert "# my\\_calls\n" in hub_recordings.dataset_files(Path(".")).files["README.md"].decode()
 
 
 def test_a_card_of_their_own_is_published_as_it_is(recordings):
     (recordings / "README.md").write_text("# Ours\n")
-    files = hub_upload.dataset_files(recordings)
+    files = hub_recordings.dataset_files(recordings).files
     assert files["README.md"] == recordings / "README.md"
     with pytest.raises(UserError) as error:
-        hub_upload.dataset_files(recordings, license="mit")
+        hub_recordings.dataset_files(recordings, MIT)
     assert error.value.name == str(recordings / "README.md")
-    assert error.value.remedy == "write licence and language there"
+    assert error.value.remedy == "write licence, language and pretty_name there"
 
 
 def test_recordings_that_cannot_be_trained_on_are_not_published(recordings):
     (recordings / "clips" / "hear_low_0.wav").unlink()
     with pytest.raises(DataError, match="there is no such file"):
-        hub_upload.dataset_files(recordings)
+        hub_recordings.dataset_files(recordings)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +257,7 @@ def test_only_audio_inside_the_folder_is_published(recordings, tmp_path, name, c
     with (recordings / "metadata.csv").open("a") as table:
         table.write(f"{name},hear_low\n")
     with pytest.raises(DataError) as error:
-        hub_upload.dataset_files(recordings)
+        hub_recordings.dataset_files(recordings)
     (found,) = error.value.problems
     assert name in found
     assert problem in found
@@ -221,7 +267,55 @@ def test_a_card_from_elsewhere_is_not_published(recordings, tmp_path):
     (tmp_path / "secret").write_text("private")
     (recordings / "README.md").symlink_to(tmp_path / "secret")
     with pytest.raises(UserError, match="is a link to a file outside of the folder"):
-        hub_upload.dataset_files(recordings)
+        hub_recordings.dataset_files(recordings)
+
+
+def test_what_is_said_beside_the_recordings_stands_in_their_card(recordings):
+    beside = Terms("cc-by-nc-4.0", ("de",), "My *calls*", "They agreed.")
+    found = hub_recordings.dataset_files(recordings, beside=beside)
+    card = found.files["README.md"].decode()
+    assert "\nlicense: cc-by-nc-4.0\n" in card
+    assert "\npretty_name: My *calls*\n" in card
+    assert "\n# My \\*calls\\*\n" in card
+    assert "\nThey agreed.\n" in card
+    assert found.unsaid == ""
+    with pytest.raises(UserError, match=r"is under cc-by-nc-4\.0, which forbids commercial use"):
+        hub_recordings.dataset_files(recordings, MIT, beside)
+
+
+@pytest.mark.parametrize("front", ["license: apache-2.0", "language: en"])
+def test_a_card_of_their_own_does_not_allow_what_is_forbidden_beside_it(recordings, front):
+    (recordings / "README.md").write_text(f"---\n{front}\n---\n")
+    with pytest.raises(UserError, match=r"README\.md: names .*, and dataset\.toml cc-by-nc-4\.0"):
+        hub_recordings.dataset_files(recordings, beside=Terms("cc-by-nc-4.0"))
+
+
+def test_of_other_columns_a_local_path_keeps_its_last_part_alone(recordings):
+    table = pd.read_csv(recordings / "metadata.csv", dtype=str)
+    table["text"] = "/ is a slash"
+    table["origin"] = ["/home/ann/a.wav", r"C:\Users\ann\b.wav", "~/c.wav", "../d.wav"] * 2
+    table["note"] = "and/or"
+    table.to_csv(recordings / "metadata.csv", index=False)
+    text = hub_recordings.dataset_files(recordings).files["metadata.csv"].decode()
+    rows = [row.split(",") for row in text.splitlines()]
+    origin, note, said = (rows[0].index(name) for name in ("origin", "note", "text"))
+    assert [row[origin] for row in rows[1:5]] == ["a.wav", "b.wav", "c.wav", "d.wav"]
+    assert {row[note] for row in rows[1:]} == {"and/or"}
+    assert {row[said] for row in rows[1:]} == {"/ is a slash"}
+
+
+# To look at
+
+
+def test_what_would_be_uploaded_is_written(tmp_path):
+    (tmp_path / "weights").write_bytes(b"w")
+    files = {"README.md": b"# Mine\n", "clips/a.wav": tmp_path / "weights"}
+    folder = tmp_path / "look" / "here"
+    hub_upload.write(files, folder)
+    written = {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert written == {"README.md": b"# Mine\n", "a.wav": b"w"}
+    with pytest.raises(OutputError, match="is not empty; choose another folder"):
+        hub_upload.write(files, folder)
 
 
 # On the way
@@ -247,7 +341,7 @@ def test_a_repository_may_be_its_owners_alone(hub):
 
 
 def test_recordings_come_back_as_they_were(hub, tone_folder, tmp_path):
-    files = hub_upload.dataset_files(tone_folder)
+    files = hub_recordings.dataset_files(tone_folder).files
     address = hub_upload.upload("tester/tones", files, "dataset")
     assert address == f"{hub}/datasets/tester/tones"
     snapshot_download("tester/tones", repo_type="dataset", local_dir=tmp_path)
@@ -376,7 +470,7 @@ def test_an_upload_that_breaks_off_shows_nothing_and_can_be_repeated(
 
 def test_the_metadata_are_such_as_the_hub_takes(hub, model_folder):
     """The Hub checks a card before it takes a commit."""
-    files = hub_upload.model_files(model_folder, "tester/carded", license="mit", language="en")
+    files = hub_upload.model_files(model_folder, "tester/carded", read_facts(model_folder, MIT))
     hub_upload.upload("tester/carded", files, "model")
     data = HfApi().model_info("tester/carded").card_data
     assert (data.license, data.language) == ("mit", "en")

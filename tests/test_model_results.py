@@ -71,6 +71,19 @@ BROKEN = {
         for value in ({"folder": ""}, {"clips": "12"}, {"test_clips": -1})
     },
     "adapted a list": {"adapted": [12]},
+    "calibration without an interval": {"calibration_error": 0.1},
+    "coverage above 1": {"coverage": 1.1, "coverage_interval": [0, 1]},
+    "says_unknown a text": {"says_unknown": "yes"},
+    **{
+        f"unknown_test {value!r}": {"unknown_test": value}
+        for value in ({}, [7], [{"kind": "noise", "n": 2, "accepted": 3}], [{"n": 2}])
+    },
+    **{f"unknown {value!r}": {"unknown": value} for value in (7, {"n": -1}, {"n": 2})},
+    **{f"versions {value!r}": {"versions": value} for value in (7, {"torch": ["2"]})},
+    **{
+        f"recipe {value!r}": {"recipe": value}
+        for value in ("a", {"add": [7]}, {"add": {}}, {"recipe": ["a"]}, {})
+    },
 }
 
 

@@ -11,7 +11,9 @@ import soundfile
 from huggingface_hub import HfApi, ModelCard
 from transformers import pipeline
 
-from speech_intent import IntentClassifier, evaluate, hub_upload, publish, train
+from speech_intent import IntentClassifier, evaluate, hub_recordings, hub_upload, publish, train
+from speech_intent import terms as said
+from speech_intent.model_facts import read_facts
 from speech_intent.recipes import RECIPES
 
 
@@ -48,7 +50,7 @@ def test_a_recipe_goes_from_its_data_to_the_hub_and_back(hub, tmp_path, name, mo
     numbers = asdict(settled)
     given = {number: value for number, value in numbers.items() if value is not None}
     assert given.items() <= results["hyperparameters"].items()
-    check_card(repo, results, LANGUAGES[name])
+    check_card(repo, results, LANGUAGES[name], recipe.license)
     check_answers(out / "model", repo, tmp_path / "clip.wav", monkeypatch)
     again = tmp_path / "again"
     model = ["--model", str(out / "model")]
@@ -57,13 +59,13 @@ def test_a_recipe_goes_from_its_data_to_the_hub_and_back(hub, tmp_path, name, mo
     assert scored["confusion"] == results["confusion"]
 
 
-def check_card(repo: str, results: dict, language: str | None) -> None:
+def check_card(repo: str, results: dict, language: str | None, license: str | None) -> None:
     """Compare what the Hub says of a model with what was measured."""
     card = ModelCard.load(repo).data
     assert card.base_model == results["encoder"]
     assert card.datasets == [results["data"]]
     assert card.language == language
-    assert card.license is None
+    assert card.license == license
     assert len(card.eval_results) == 10
     for figure in card.eval_results:
         assert figure.dataset_type == results["data"]
@@ -110,7 +112,8 @@ def test_a_model_is_published_with_what_the_options_say(uploads, model_folder, c
     assert err == ""
     ((name, files, kind, private),) = uploads
     assert (name, kind, private) == ("user/name", "model", True)
-    expected = hub_upload.model_files(model_folder, "user/name", False, "mit", "de")
+    facts = read_facts(model_folder, said.given("mit", "de", None))
+    expected = hub_upload.model_files(model_folder, "user/name", facts)
     assert files == expected
 
 
@@ -148,26 +151,34 @@ def test_what_a_card_leaves_out_is_said_once(uploads, model_folder, tone_folder,
     assert publish.main([str(model_folder), "user/name"]) == 0
     assert publish.main([str(tone_folder), "user/name", "--dataset", "--license", "mit"]) == 0
     assert capsys.readouterr().err.splitlines() == [
-        "note: the card names no licence (--license) and no language (--language)",
-        "note: the card names no language (--language)",
+        "note: the card names no licence (--license) and no language (--language); "
+        "dataset.toml beside the data may too",
+        "note: the card names no language (--language), no pretty name (--data-name), "
+        "no consent; dataset.toml beside the recordings may name all of it",
     ]
 
 
 def test_a_language_that_the_data_tell_is_not_asked_for(uploads, model_folder, tmp_path, capsys):
     folder = shutil.copytree(model_folder, tmp_path / "model")
     results = json.loads((folder / "metrics.json").read_text())
-    results |= {"data": "PolyAI/minds14", "config": "ko-KR"}
+    results |= {"data": "PolyAI/minds14", "data_called": "PolyAI/minds14", "config": "ko-KR"}
     (folder / "metrics.json").write_text(json.dumps(results))
     assert publish.main([str(folder), "user/name"]) == 0
-    assert capsys.readouterr().err == "note: the card names no licence (--license)\n"
+    note = "note: the card names no licence (--license); dataset.toml beside the data may too\n"
+    assert note in capsys.readouterr().err
     assert b"\nlanguage: ko\n" in uploads[0][1]["README.md"]
 
 
 def test_recordings_are_published_with_what_the_options_say(uploads, tone_folder, capsys):
-    options = ["--dataset", "--license", "mit", "--language", "de"]
+    options = ["--dataset", "--license", "mit", "--language", "de", "--data-name", "Tones"]
     assert publish.main([str(tone_folder), "user/name", *options]) == 0
-    assert capsys.readouterr().err == ""
-    expected = hub_upload.dataset_files(tone_folder, "mit", "de")
+    err = capsys.readouterr().err
+    assert (
+        err == "note: the card names no consent; dataset.toml beside the recordings may name "
+        "all of it\n"
+    )
+    given = said.given("mit", "de", "Tones")
+    expected = hub_recordings.dataset_files(tone_folder, given).files
     assert uploads == [("user/name", expected, "dataset", False)]
 
 
@@ -175,7 +186,7 @@ def test_a_zip_of_recordings_is_published_as_they_are(uploads, tone_folder, tmp_
     path = shutil.make_archive(str(tmp_path / "tones"), "zip", tone_folder)
     assert publish.main([path, "user/name", "--dataset"]) == 0
     ((_, files, _, _),) = uploads
-    expected = hub_upload.dataset_files(tone_folder)
+    expected = hub_recordings.dataset_files(tone_folder).files
     assert files["metadata.csv"] == expected["metadata.csv"]
     assert files["README.md"] == expected["README.md"].replace(b"# data", b"# tones")
     names = files.keys() - {"metadata.csv", "README.md"}
@@ -185,9 +196,57 @@ def test_a_zip_of_recordings_is_published_as_they_are(uploads, tone_folder, tmp_
 
 def test_of_a_card_of_the_folders_own_nothing_is_said(uploads, write_folder, tmp_path, capsys):
     folder = write_folder(tmp_path / "data", 2, seconds=0.05)
-    (folder / "README.md").write_text("# Ours\n")
+    card = "---\nlicense: mit\nlanguage: en\n---\n# Ours\n"
+    (folder / "README.md").write_text(card)
     assert publish.main([str(folder), "user/name", "--dataset"]) == 0
     assert capsys.readouterr().err == ""
+    (folder / "README.md").write_text("# Ours\n")
+    assert publish.main([str(folder), "user/name", "--dataset"]) == 0
+    note = "note: README.md names no licence and no language; write YAML at its top\n"
+    assert capsys.readouterr().err == note
+
+
+def test_a_dry_run_writes_everything_and_uploads_nothing(uploads, model_folder, tmp_path, capsys):
+    look = tmp_path / "look"
+    options = ["--license", "mit", "--language", "de", "--data-name", "Tones"]
+    assert publish.main([str(model_folder), "user/name", *options, "--dry-run", str(look)]) == 0
+    out, err = capsys.readouterr()
+    assert uploads == []
+    assert err == ""
+    names = {path.name for path in look.iterdir()}
+    assert out == f"Nothing was uploaded: {len(names)} files are in {look}\n"
+    assert {"README.md", "config.json", "model.safetensors", "metrics.json"} <= names
+    assert json.loads((look / "metrics.json").read_text())["data"] == "Tones"
+    assert "data: Tones; split: test (given)" in (look / "README.md").read_text()
+    assert publish.main([str(model_folder), "user/name", "--dry-run", str(look)]) == 1
+    assert "is not empty; choose another folder" in capsys.readouterr().err
+
+
+def test_a_dry_run_of_recordings_is_a_folder_to_train_on(uploads, tone_folder, tmp_path):
+    look = tmp_path / "look"
+    options = ["--dataset", "--dry-run", str(look)]
+    assert publish.main([str(tone_folder), "user/name", *options]) == 0
+    assert uploads == []
+    assert len(list(look.rglob("*.wav"))) == 40
+    assert (look / "metadata.csv").is_file()
+
+
+def test_data_that_forbid_commercial_use_are_no_source_of_an_apache_model(
+    uploads, model_folder, tmp_path, capsys
+):
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    record = json.loads((folder / "training.json").read_text())
+    for source in record["sources"]:
+        if source["role"] == "data":
+            source["license"] = "cc-by-nc-4.0"
+    (folder / "training.json").write_text(json.dumps(record))
+    assert publish.main([str(folder), "user/name", "--license", "apache-2.0"]) == 1
+    err = capsys.readouterr().err
+    assert "/data: is under cc-by-nc-4.0, which forbids commercial use, and apache-2.0" in err
+    assert err.endswith("; publish as cc-by-nc-4.0: leave --license out\n")
+    assert uploads == []
+    assert publish.main([str(folder), "user/name"]) == 0
+    assert b"\nlicense: cc-by-nc-4.0\n" in uploads[0][1]["README.md"]
 
 
 def test_a_model_without_figures_needs_to_be_asked_for(uploads, model_folder, tmp_path, capsys):
@@ -234,7 +293,7 @@ def test_a_user_of_the_command_line_publishes(hub, model_folder, tmp_path):
     command = ("-m", "speech_intent.publish", model_folder, "tester/by-command")
     refused = hub_client.run_as_user(*command, HF_TOKEN="hf_wrong", HF_HOME=str(tmp_path))
     assert refused.returncode == 1
-    note, error = refused.stderr.splitlines()
+    *_, note, error = refused.stderr.splitlines()
     assert note.startswith("note: the card names no licence")
     assert error.startswith("error: tester/by-command: the Hub does not know this token; ")
     assert "hf_wrong" not in refused.stderr

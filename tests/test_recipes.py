@@ -241,3 +241,21 @@ def test_an_intent_number_without_a_name_is_refused(tmp_path, write_folder):
     folder = write_folder(tmp_path / "data", 2, lambda intent, i: {"intent": "14"}, seconds=0.05)
     with pytest.raises(DataError, match=r"the intents \[14\] are unknown; they run from 0 to 13"):
         folders.read_table(folder, SKIT)
+
+
+# Records
+
+
+def test_a_record_says_in_what_a_run_differs_from_its_recipe():
+    assert resolve().differences() == {"recipe": "bundled"}
+    given = resolve("scooter", data="/home/ann/calls", add=["a", "b"], seed=7)
+    expected = {"recipe": "scooter", "data": "/home/ann/calls", "add": ["a", "b"]}
+    assert given.differences() == expected
+
+
+def test_the_licence_of_a_recipes_data_is_that_of_a_copy_and_of_nothing_else():
+    assert SKIT.license == "cc-by-nc-4.0"
+    assert resolve("skit-s2i", data="/home/ann/skit").license == "cc-by-nc-4.0"
+    assert resolve("skit-s2i", encoder="small").license == "cc-by-nc-4.0"
+    assert resolve("skit-s2i", data="user/other").license is None
+    assert resolve("minds14").license is None  # its card on the Hub says it

@@ -17,6 +17,7 @@ from . import (
     metrics,
     negatives,
     remarks,
+    sources,
     unknown_test,
 )
 from .conditions import Change, conditions
@@ -57,6 +58,7 @@ def score_model(
     record = {
         "model": model,
         "data": recipe.data,
+        "data_called": sources.source("data", recipe.data).called,
         "config": recipe.config,
         "split": f"{split} ({splits.note})",
         "seed": held_out.split_seed(hub_models.model_folder(model), seed),

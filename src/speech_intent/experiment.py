@@ -7,7 +7,17 @@ from typing import Any
 
 import pandas as pd
 
-from . import data, evaluation, negatives, plots, provenance, remarks, run_folder, training
+from . import (
+    data,
+    evaluation,
+    negatives,
+    plots,
+    provenance,
+    remarks,
+    run_folder,
+    sources,
+    training,
+)
 from .data import Splits
 from .names import file_stem
 from .predict import IntentClassifier
@@ -69,6 +79,7 @@ def _score(
     record = {
         **trained,
         "data": recipe.data,
+        "data_called": sources.source("data", recipe.data).called,
         "config": recipe.config,
         "note": recipe.note,
         "split": f"test ({splits.note})",

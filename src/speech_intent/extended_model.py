@@ -25,6 +25,7 @@ from . import (
     rejection,
     remarks,
     run_folder,
+    sources,
     stored_outputs,
 )
 from .added_rows import Rows
@@ -107,7 +108,7 @@ def add_intent(model: str, recipe: Recipe, output_dir: Path) -> dict[str, Any]:
             "seconds": round(time.perf_counter() - began, 1),
         }
         run_folder.write_json(output_dir / RESULT, result)
-        _save(trained, clips, pooled, decides, result, output_dir)
+        _save(trained, clips, pooled, decides, result, recipe, output_dir)
     return result
 
 
@@ -189,6 +190,7 @@ def _save(
     pooled: Pooled,
     decides: Fitted | None,
     result: dict[str, Any],
+    recipe: Recipe,
     output_dir: Path,
 ) -> None:
     """Write `model/`, which appears when it is complete."""
@@ -203,6 +205,7 @@ def _save(
         if (trained.folder / LICENSE).is_file():
             shutil.copy(trained.folder / LICENSE, scratch)
         record = _record(trained, clips, result, sha256(scratch / POOLED))
+        record[sources.SOURCES] = sources.with_added(trained.record, recipe)
         others = sorted(scratch.iterdir())
         model = trained.model
         run_folder.save_model(model.network, model.extractor, record, output_dir / "model", others)

@@ -1,14 +1,16 @@
 """What of a folder goes to the Hub, and how it gets there."""
 
 import io
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, HfApi, get_token
 
-from . import audio, cards, folders, hub_errors, hub_models, hub_reach
-from .errors import AudioError, DataError, ModelError, UserError
+from . import cards, hub_errors, hub_models, hub_reach, public_names, run_folder
+from .errors import ModelError, OutputError, UserError
 from .hub_names import Kind
+from .json_fields import read_json
 from .model_config import (
     CONFIG,
     EXTRACTOR,
@@ -18,6 +20,7 @@ from .model_config import (
     read_extractor,
     read_record,
 )
+from .model_facts import ModelFacts, read_facts
 from .model_files import (
     CLIPS,
     EXPORT_AGAIN,
@@ -29,20 +32,21 @@ from .model_files import (
     onnx_file,
     weights_files,
 )
-from .model_results import METRICS
+from .model_results import METRICS, TRAINING
+from .terms import CARD
 
-CARD = "README.md"
 DESCRIPTIONS = (
     CONFIG,
     EXTRACTOR,
     PROCESSOR,
     METRICS,
-    "training.json",
+    TRAINING,
     CLIPS,
     POOLED,
     REJECTION,
     LICENSE,
 )
+RECORDS = (CONFIG, EXTRACTOR, PROCESSOR, METRICS, TRAINING, RECORD)  # that may name folders
 OUTSIDE = "is a link to a file outside of the folder"
 NO_LINK = "put the file itself there"
 
@@ -52,15 +56,14 @@ Files = dict[str, Path | bytes]  # by the name on the Hub
 def model_files(
     folder: Path,
     name: str,
+    facts: ModelFacts | None = None,
     without_results: bool = False,
-    license: str | None = None,
-    language: str | None = None,
 ) -> Files:
-    """List what is uploaded of a model folder, and its card, which says `license` and `language`.
+    """List what is uploaded of a model folder, and its card, which says what `facts` does.
 
     Nothing that lies there by chance: only files that this package or transformers loads a model
-    from. Raises `ModelError` for a model that cannot be loaded or, unless `without_results`, that
-    nobody has scored, and for a link out of the folder.
+    from, and no local path in them. Raises `ModelError` for a model that cannot be loaded or,
+    unless `without_results`, that nobody has scored, and for a link out of the folder.
     """
     if not folder.is_dir():  # which would be looked for on the Hub
         raise ModelError(folder, "there is no such folder", "name one that holds the model")
@@ -69,14 +72,27 @@ def model_files(
     if not (folder / METRICS).exists() and not without_results:
         remedy = "score it with evaluate, or add --without-results"
         raise ModelError(folder, f"has no {METRICS}", remedy)
+    facts = facts or read_facts(folder)
     paths = [folder / name for name in DESCRIPTIONS]
     paths += [*weights_files(folder), *_onnx_files(folder)]
     files: Files = {path.name: path for path in sorted(paths) if path.is_file()}
     for path_name in files:
-        if not _is_inside(folder, path_name):
+        if not is_inside(folder, path_name):
             raise ModelError(folder / path_name, OUTSIDE, NO_LINK)
-    files[CARD] = cards.model_card(folder, name, license, language).encode()
+    files |= _without_paths(folder, files, facts)
+    files[CARD] = cards.model_card(folder, name, facts).encode()
     return files
+
+
+def _without_paths(folder: Path, files: Files, facts: ModelFacts) -> Files:
+    """Give those of the records anew in which a local path stands."""
+    changed: Files = {}
+    for name in files.keys() & set(RECORDS):
+        record = read_json(folder / name)
+        public = public_names.public(record, facts.names)
+        if public != record:
+            changed[name] = (json.dumps(public, indent=1, ensure_ascii=False) + "\n").encode()
+    return changed
 
 
 def _onnx_files(folder: Path) -> list[Path]:
@@ -98,52 +114,21 @@ def left_out(folder: Path, files: Mapping[str, Path | bytes]) -> list[str]:
     return sorted({path.name for path in folder.iterdir()} - files.keys())
 
 
-def dataset_files(folder: Path, license: str | None = None, language: str | None = None) -> Files:
-    """List a data folder's clips, its table as AudioFolder's metadata.csv, and its card.
-
-    The card is the folder's own README.md, or is made from the table and says `license` and
-    `language`. Raises `DataError` for a folder that cannot be trained on, or whose table names what
-    is no audio or lies elsewhere, `UserError` for what an own card should say.
-    """
-    table = folders.read_table(folder)
-    problems = [_clip_problem(folder, name) for name in table["file_name"]]
-    if any(problems):
-        raise DataError(folder, filter(None, problems))
-    files: Files = {name: folder / name for name in table["file_name"]}
-    files["metadata.csv"] = table.to_csv(index=False).encode()
-    if not has_card(folder):
-        title = folder.resolve().name
-        terms = cards.Terms(license, language)
-        files[CARD] = cards.dataset_card(title, table["intent"], terms).encode()
-        return files
-    if license is not None or language is not None:
-        problem = "is the card of these recordings, and is published as it is"
-        raise UserError(folder / CARD, problem, "write licence and language there")
-    if not _is_inside(folder, CARD):
-        raise UserError(folder / CARD, OUTSIDE, NO_LINK)
-    files[CARD] = folder / CARD
-    return files
-
-
-def _clip_problem(folder: Path, name: str) -> str | None:
-    """Say why a file that the table names is not published; None if it is audio in the folder."""
-    if not _is_inside(folder, name):
-        return f"{name}: {OUTSIDE}; {NO_LINK}"
-    try:
-        audio.header(folder / name)
-    except AudioError as error:
-        return f"{name}: {error.reason}"
-    return None
-
-
-def _is_inside(folder: Path, name: str) -> bool:
+def is_inside(folder: Path, name: str) -> bool:
     """Whether a file lies in a folder, wherever links lead."""
     return (folder / name).resolve().is_relative_to(folder.resolve())
 
 
-def has_card(folder: Path) -> bool:
-    """Whether a data folder has a card of its own."""
-    return (folder / CARD).exists()
+def write(files: Mapping[str, Path | bytes], folder: Path) -> None:
+    """Put into a folder what would be uploaded. Raises `OutputError` if it holds anything."""
+    with run_folder.held(folder):
+        if {path.name for path in folder.iterdir()} - {run_folder.LOCK}:
+            raise OutputError(folder, "is not empty", "choose another folder, or delete it first")
+        for name, source in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(source if isinstance(source, bytes) else source.read_bytes())
+    (folder / run_folder.LOCK).unlink(missing_ok=True)
 
 
 def upload(

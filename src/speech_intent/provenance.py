@@ -5,6 +5,8 @@ model's folder too, lists the clips of each split with a digest of their samples
 """
 
 import json
+import platform
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 MADE_OF = "made_of.json"
 COLUMNS = ["split", "file_name", "intent", "digest"]
+PACKAGES = ("speech-intent", "torch", "transformers", "numpy", "scikit-learn")
 CHANGES = {  # columns in which a clip may differ between two lists
     "split": "in another split",
     "intent": "of another intent",
@@ -55,6 +58,12 @@ def ingredients(recipe: Recipe) -> dict[str, Any]:
     if recipe.adapt is not None:
         found["adapted"] = unlabelled.read(recipe.adapt).facts()
     return found
+
+
+def versions() -> dict[str, str]:
+    """Say for a record which versions of what decides the numbers made a model."""
+    packages = {name: metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), **packages}
 
 
 def clips_of(tables: "DatasetDict", unknown: "DatasetDict | None" = None) -> pd.DataFrame:

@@ -2,10 +2,12 @@
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from . import hub_names
 from .command_line import exit_status
+from .hub_names import Kind
 from .names import printable
 
 
@@ -26,15 +28,35 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--dataset", action="store_true", help="the folder holds recordings")
     parser.add_argument(
-        "--license", metavar="ID", help="what the card names, such as apache-2.0 (default: none)"
+        "--dry-run",
+        type=Path,
+        metavar="FOLDER",
+        help="write what would be uploaded, the card too, into this folder, and upload nothing",
+    )
+    _add_terms(parser)
+    return parser.parse_args(argv)
+
+
+def _add_terms(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what the card names."""
+    parser.add_argument(
+        "--license",
+        metavar="ID",
+        help="such as apache-2.0 (default: what dataset.toml or the card beside the recordings "
+        "says; of a model the strictest of its encoder's and its data's; or none)",
     )
     parser.add_argument(
         "--language",
         metavar="ID",
-        help="what the card names, such as en (default: that of the data's configuration on the "
-        "Hub, such as en-US, or none)",
+        help="such as en (default: likewise; of a model that of the data's configuration on the "
+        "Hub, such as en-US, of their card, or of the encoder's)",
     )
-    return parser.parse_args(argv)
+    parser.add_argument(
+        "--data-name",
+        metavar="NAME",
+        help="what recordings are called, here or in the card of a model that was trained on them "
+        "(default: their pretty name, or the last part of their folder's path)",
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -46,34 +68,48 @@ def main(argv: list[str] | None = None) -> int:
 
 def publish_model(args: argparse.Namespace) -> None:
     """Publish a model folder and print its address."""
-    from . import cards, hub_upload
+    from . import hub_upload, model_facts, terms
 
     name = hub_names.new_name(args.name, "model")
-    files = hub_upload.model_files(
-        args.folder, name, args.without_results, args.license, args.language
-    )
-    _print_note(cards.model_terms(args.folder, args.license, args.language).note())
+    given = terms.given(args.license, args.language, args.data_name)
+    facts = model_facts.read_facts(args.folder, given)
+    files = hub_upload.model_files(args.folder, name, facts, args.without_results)
+    for note in facts.notes(given):
+        _print_note(note)
     others = hub_upload.left_out(args.folder, files)
     if others:
         _print_note(f"left out: {', '.join(map(printable, others))}")
-    print(hub_upload.upload(name, files, "model", args.private))
+    _deliver(args, name, files, "model")
 
 
 def publish_dataset(args: argparse.Namespace) -> None:
     """Publish a folder or zip of recordings and print its address."""
-    from . import cards, folders, hub_upload
+    from . import folders, hub_recordings, terms
 
     name = hub_names.new_name(args.name, "dataset")
+    given = terms.given(args.license, args.language, args.data_name)
     folder = folders.find_folder(args.folder)
-    files = hub_upload.dataset_files(folder, args.license, args.language)
-    if not hub_upload.has_card(folder):
-        _print_note(cards.Terms(args.license, args.language).note())
-    print(hub_upload.upload(name, files, "dataset", args.private))
+    recordings = hub_recordings.dataset_files(folder, given, terms.of_place(args.folder))
+    if recordings.unsaid:
+        _print_note(recordings.unsaid)
+    _deliver(args, name, recordings.files, "dataset")
+
+
+def _deliver(
+    args: argparse.Namespace, name: str, files: Mapping[str, Path | bytes], kind: Kind
+) -> None:
+    """Upload files and print their address, or write them where they can be looked at."""
+    from . import hub_upload
+
+    if args.dry_run is None:
+        print(hub_upload.upload(name, files, kind, args.private))
+        return
+    hub_upload.write(files, args.dry_run)
+    print(f"Nothing was uploaded: {len(files)} files are in {args.dry_run}")
 
 
 def _print_note(note: str) -> None:
-    if note:
-        print(f"note: {note}", file=sys.stderr)
+    print(f"note: {note}", file=sys.stderr)
 
 
 if __name__ == "__main__":

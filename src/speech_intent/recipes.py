@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from .errors import UserError
-from .hub_names import Kind, repository
+from .hub_names import Kind, is_hub_id, repository
 
 Schedule = Literal["linear", "cosine"]
 Metric = Literal["f1_macro", "f1_micro", "f1_weighted", "accuracy"]
@@ -152,6 +152,7 @@ NUMBER_CHOICES = {
 class Recipe:
     """What a run starts from: data, encoder and numbers. Most fields describe the data."""
 
+    recipe: str = "bundled"  # its word
     data: str = "bundled"  # or a folder, or a Hub dataset
     encoder: str = "moonshine"  # or "small", a folder, a Hub id, or "random"
     cut_to_clip: bool = True  # Whisper takes the clip's own length; else 30 s, as others have it
@@ -171,6 +172,7 @@ class Recipe:
     drop_copies: bool = False  # leave recordings that are held out under another name out of train
     numbers: Hyperparameters = field(default_factory=Hyperparameters)
     note: str = ""  # what to know before quoting its figure
+    license: str | None = None  # of the data, where their publishers name one and copies may not
 
     def __post_init__(self) -> None:
         """Raise `UserError` for a share of the clips that cannot be."""
@@ -182,16 +184,27 @@ class Recipe:
         """Give the same recipe with another seed."""
         return replace(self, numbers=replace(self.numbers, seed=seed))
 
+    def differences(self) -> dict[str, Any]:
+        """Say for a record which recipe this is, and what of it differs; numbers left out."""
+        usual = asdict(RECIPES[self.recipe])
+        others = usual.keys() - {"recipe", "numbers", "note", "license"}
+        changed = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(self).items()
+            if name in others and value != usual[name]
+        }
+        return {"recipe": self.recipe, **changed}
+
 
 def _read_recipes() -> dict[str, Recipe]:
     text = Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
-    return {name: _read_recipe(table) for name, table in tomllib.loads(text).items()}
+    return {name: _read_recipe(name, table) for name, table in tomllib.loads(text).items()}
 
 
-def _read_recipe(table: dict[str, Any]) -> Recipe:
+def _read_recipe(name: str, table: dict[str, Any]) -> Recipe:
     numbers = Hyperparameters(**table.pop("numbers", {}))
     intents = tuple(table.pop("intents", ()))
-    return Recipe(**table, intents=intents, numbers=numbers)
+    return Recipe(**table, recipe=name, intents=intents, numbers=numbers)
 
 
 RECIPES = _read_recipes()
@@ -223,4 +236,6 @@ def resolve(name: str = "bundled", **given: Any) -> Recipe:
             others[key] = repository(str(others[key]), kind)
     if "data" in others:
         others.setdefault("note", "")  # the recipe's is about its own data
+        if is_hub_id(others["data"]) and others["data"] != recipe.data:
+            others.setdefault("license", None)  # a folder may be a copy of them
     return replace(recipe, **others, numbers=replace(recipe.numbers, **numbers))

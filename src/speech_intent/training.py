@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from . import finishing, frozen_head, model, negatives, provenance, remarks, run_folder
+from . import finishing, frozen_head, model, negatives, provenance, remarks, run_folder, sources
 from .model import NewClassifier, Trained
 from .recipes import Hyperparameters, Recipe
 from .trainer import build_trainer, load_best, training_log, was_last
@@ -59,9 +59,10 @@ def fine_tune(
     what the run is made of (`provenance`) and, until it is done, `checkpoints/`; with `resume`,
     training goes on from the last complete one, if there is one. Gives, for the record and also in
     `model/training.json`: `encoder`, `seed`, `train_seconds` (of this process), `epochs`, `steps`,
-    `parameters`, `best_validation`, `hyperparameters`, `synthetic` (`remarks`), `unknown`
-    (`fit_rejection.Fitted`) where the model can say so and, with `recipe.adapt`, `adapted`; with a
-    frozen encoder, `epochs` and `steps` are None, and `inverse_regularisation` is scikit-learn's C.
+    `parameters`, `best_validation`, `hyperparameters`, `synthetic` (`remarks`), `recipe`
+    (`Recipe.differences`), `sources`, `versions`, `unknown` (`fit_rejection.Fitted`) where the
+    model can say so and, with `recipe.adapt`, `adapted`; with a frozen encoder, `epochs` and
+    `steps` are None, and `inverse_regularisation` is scikit-learn's C.
     Raises `OutputError` if `output_dir` holds a finished run, one of something else, or an
     unfinished one and `resume` is false; `UserError` where training diverges.
     """
@@ -74,6 +75,7 @@ def fine_tune(
         provenance.claim(output_dir, provenance.ingredients(recipe), clips, begun)
     if done.exists():  # killed after training, before the test split was scored
         return json.loads(done.read_text(encoding="utf-8"))
+    made_of = _made_of(recipe, tables)  # no card that cannot be read comes up after hours
     classifier = _untrained(recipe, tables)
     numbers = replace(recipe.numbers, freeze=model.freeze(classifier, recipe.numbers.freeze))
     began = time.perf_counter()
@@ -85,11 +87,9 @@ def fine_tune(
     others = negatives.of_split(recipe, tables, unknown, "train")
     finished = finishing.finish(recipe, classifier, tables, trained, others)
     record = {
-        "encoder": recipe.encoder,
-        "seed": numbers.seed,
+        **made_of,
         "train_seconds": seconds,
         "parameters": classifier.model.num_parameters(),
-        "synthetic": remarks.learned(tables),
         **trained.record,
         **finished.record,
     }
@@ -98,6 +98,18 @@ def fine_tune(
         finishing.save(classifier, record, finished, output_dir)
         shutil.rmtree(checkpoints, ignore_errors=True)
     return record
+
+
+def _made_of(recipe: Recipe, tables: "DatasetDict") -> dict[str, Any]:
+    """Say for the record what a model is about to be made of, and how it is made again."""
+    return {
+        "encoder": recipe.encoder,
+        "seed": recipe.numbers.seed,
+        "synthetic": remarks.learned(tables),
+        "recipe": recipe.differences(),
+        "sources": sources.of_recipe(recipe),
+        "versions": provenance.versions(),
+    }
 
 
 def _untrained(recipe: Recipe, tables: "DatasetDict") -> NewClassifier:
