@@ -15,15 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from speech_intent.errors import AudioError, HubUnreachable, UserError
+from speech_intent.default_model import HUB_MODEL, load_model
+from speech_intent.errors import AudioError, UserError
 from speech_intent.names import printable
 from speech_intent.paths import SHIPPED
 
 if TYPE_CHECKING:
-    from speech_intent.model_files import Engine
     from speech_intent.predict import IntentClassifier, Prediction
 
-HUB_MODEL = "MuhammadIqbalBazmi/wav2vec2-base-intent-classification-ori"
 TABLE_ROWS = 3
 BAR_LENGTH = 30  # characters, of a score of 1
 
@@ -187,22 +186,6 @@ def files_in(folder: str) -> list[str]:
     if not files:
         raise AudioError(folder, "has no audio files", remedy)
     return files
-
-
-def load_model(
-    name: str | None, engine: "Engine" = "auto", parallel: bool = False
-) -> "IntentClassifier":
-    """Load the named model or, if none is named, the published one, or else the shipped one."""
-    from speech_intent.predict import IntentClassifier
-
-    if name is not None:
-        return IntentClassifier.from_pretrained(name, engine, parallel)
-    try:
-        return IntentClassifier.from_pretrained(HUB_MODEL, engine, parallel)
-    except HubUnreachable as error:
-        note = f"note: {error.name}: {error.problem}; answering with {SHIPPED}"
-        print(note, file=sys.stderr)
-        return IntentClassifier.from_pretrained(SHIPPED, engine, parallel)
 
 
 def as_json(file: str, prediction: "Prediction", model: str, top_k: int | None) -> str:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
-from inference import load_model
+from speech_intent.default_model import load_model
 from speech_intent.errors import UserError
 from speech_intent.names import printable
 

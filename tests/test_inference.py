@@ -13,7 +13,7 @@ import safetensors.torch
 import soundfile
 from conftest import TONES
 
-from speech_intent import IntentClassifier
+from speech_intent import IntentClassifier, default_model
 from speech_intent.errors import ModelError
 from speech_intent.predict import Prediction
 
@@ -212,7 +212,7 @@ def test_wrong_usage_is_status_2(inference, capsys, arguments):
 def test_without_network_and_without_a_named_model_the_one_in_models_answers(
     inference, clip, model_folder, monkeypatch, capsys
 ):
-    monkeypatch.setattr(inference, "SHIPPED", model_folder)
+    monkeypatch.setattr(default_model, "SHIPPED", model_folder)
     assert inference.main([str(clip), "--json"]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["model"] == str(model_folder)
@@ -234,7 +234,7 @@ def test_the_published_model_is_the_default(inference, monkeypatch):
 
 @pytest.mark.parametrize("name", ["someone/some-model", HUB_MODEL])
 def test_a_named_model_is_never_replaced(inference, clip, model_folder, monkeypatch, capsys, name):
-    monkeypatch.setattr(inference, "SHIPPED", model_folder)
+    monkeypatch.setattr(default_model, "SHIPPED", model_folder)
     assert inference.main([str(clip), "--model", name]) == 1
     out, err = capsys.readouterr()
     assert out == ""

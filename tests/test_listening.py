@@ -67,7 +67,7 @@ def test_two_requests_are_found_where_they_are(speech):
         began, request = events[2 * i : 2 * i + 2]
         assert began.start == request.start
         assert begin - 0.05 <= request.start <= begin + 0.3
-        assert begin + seconds - 0.6 <= request.end <= begin + seconds + 0.1
+        assert begin + seconds - 0.5 <= request.end <= begin + seconds + 0.1
         assert request.heard_until == pytest.approx(request.end + 0.5, abs=CHUNK_SECONDS)
 
 

@@ -124,7 +124,7 @@ def open_all(ears: Ears, stack: contextlib.ExitStack, address: str) -> int:
 
 @pytest.mark.parametrize(
     ("n_ears", "of_each"),
-    [(1, [50, 0, 0]), (2, [50, 50, 0]), (4, [100, 100, 0]), (3, [75, 75, 0])],
+    [(1, [30, 0, 0]), (2, [50, 10, 0]), (3, [50, 40, 0]), (4, [60, 60, 0])],
 )
 def test_streams_are_limited_in_all_and_of_one_address(monkeypatch, n_ears, of_each):
     monkeypatch.setattr(module, "begin", lambda *_: None)

@@ -285,6 +285,7 @@ def test_a_format_that_cannot_be_heard_is_denied(start, query, problem):
 
 def test_too_many_streams_are_denied_and_places_come_back(start, pcm, monkeypatch):
     monkeypatch.setattr(ears, "STREAMS_A_CORE", 1)  # and two cores
+    monkeypatch.setattr(ears, "MOST_OF_AN_ADDRESS", 1)
     client = start(Naming("on"))
     with client.websocket_connect("/listen"):
         assert "speech_intent_streams 1.0" in client.get("/metrics").text.splitlines()

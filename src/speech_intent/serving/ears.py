@@ -17,7 +17,8 @@ from ..listening import Event, Listener
 from . import worker
 from .queues import n_cores
 
-STREAMS_A_CORE = 50  # open at once; each takes some 2 % of a core
+STREAMS_A_CORE = 30  # open at once; each takes some 2 % of a core, and answers take the rest
+MOST_OF_AN_ADDRESS = 50  # streams at least, where there are so many
 
 _keys = itertools.count()  # of streams, given by the server
 _heard: dict[int, tuple[Intake, Listener]] = {}  # the streams of this process, by key
@@ -86,14 +87,14 @@ class _Ear:
 class Ears:
     """Hears streams, each in the process that has the fewest; `start` gives an executor for one.
 
-    One address has at most half of the streams, or as many as one core hears.
+    One address has at most half of the streams, or 50.
     """
 
     def __init__(self, start: Callable[[], Executor] = worker.process, n_ears: int | None = None):
         self._start = start
         self._ears = [_Ear() for _ in range(n_ears or n_cores())]
         self._most = STREAMS_A_CORE * len(self._ears)
-        self._most_of_an_address = max(STREAMS_A_CORE, self._most // 2)
+        self._most_of_an_address = max(MOST_OF_AN_ADDRESS, self._most // 2)
         self._n_of: Counter[str] = Counter()  # streams of each address
 
     @property
