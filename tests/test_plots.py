@@ -30,6 +30,7 @@ def log() -> pd.DataFrame:
         "epoch": [1.0, 2.0],
         "loss": [1.0, 0.5],
         "eval_loss": [1.1, np.nan],
+        "accuracy": [0.2, 0.7],
         "eval_f1_macro": [0.3, 0.6],
     }
     return pd.DataFrame(columns)
@@ -115,8 +116,14 @@ def test_the_curves_leave_out_what_is_missing(drawn, log):
     assert (list(train.get_xdata()), list(train.get_ydata())) == ([1, 2], [1.0, 0.5])
     assert (list(validation.get_xdata()), list(validation.get_ydata())) == ([1], [1.1])
     assert [text.get_text() for text in losses.get_legend().get_texts()] == ["train", "validation"]
-    assert list(scores.lines[0].get_ydata()) == [0.3, 0.6]
-    assert scores.get_title() == "f1_macro on validation"
+    assert [list(line.get_ydata()) for line in scores.lines] == [[0.2, 0.7], [0.3, 0.6]]
+    names = [text.get_text() for text in scores.get_legend().get_texts()]
+    assert names == ["accuracy, train", "f1_macro, validation"]
+
+
+def test_the_curves_of_an_earlier_version_have_no_accuracy_in_training(drawn, log):
+    _, scores = drawn(plots.training_curves(log.drop(columns="accuracy")))
+    assert [list(line.get_ydata()) for line in scores.lines] == [[0.3, 0.6]]
 
 
 def test_the_curve_of_a_frozen_encoders_head_is_the_log_loss_by_regularisation(drawn):

@@ -8,7 +8,7 @@ from speech_intent.progress import Progress
 
 @pytest.fixture
 def state():
-    history = [{"loss": 1.5}, {"learning_rate": 0.1}, {"loss": 0.25}]
+    history = [{"loss": 1.5}, {"learning_rate": 0.1}, {"loss": 0.25, "accuracy": 0.5}]
     return SimpleNamespace(
         is_world_process_zero=True, epoch=2.0, log_history=history, max_steps=4, global_step=2
     )
@@ -20,7 +20,8 @@ FIGURES = {"eval_loss": 0.5, "eval_accuracy": 0.75}
 
 def test_an_epoch_is_a_line_with_its_last_loss_and_the_chosen_metric(state, capsys):
     Progress("accuracy").on_evaluate(ARGS, state, None, FIGURES)
-    line = "epoch 2 of 10: training loss 0.250, validation loss 0.500, accuracy 0.750\n"
+    line = "epoch 2 of 10: training loss 0.250, training accuracy 0.500, validation loss 0.500, "
+    line += "accuracy 0.750\n"
     assert capsys.readouterr().out == line
 
 

@@ -254,10 +254,14 @@ def test_training_stops_early_when_nothing_gets_better(tmp_path, tables, recipe)
 # What a run leaves behind
 
 
-def test_the_log_has_a_row_an_epoch(run_folder):
+def test_the_log_has_a_row_an_epoch(run_folder, tables):
     log = pd.read_csv(run_folder / "training_log.csv")
     assert log["epoch"].tolist() == list(range(1, 21))
     assert log["loss"].iloc[-1] < log["loss"].iloc[0] / 4
+    n_clips = len(tables["train"])
+    n_right = log["accuracy"] * n_clips
+    assert n_right.to_numpy() == pytest.approx(n_right.round().to_numpy())
+    assert log["accuracy"].iloc[-1] > log["accuracy"].iloc[0]
 
 
 def test_the_record_says_what_was_trained_with(run_folder, encoders):

@@ -70,8 +70,8 @@ def waveform_and_mel(
 def training_curves(log: pd.DataFrame, metric: str = "f1_macro") -> Figure:
     """Draw what `training_log.csv` holds.
 
-    That is the loss of both splits and a validation metric by epoch, or, of a head on a frozen
-    encoder, the cross-validated log loss by regularisation.
+    That is the loss of both splits, accuracy in training and a validation metric by epoch, or, of a
+    head on a frozen encoder, the cross-validated log loss by regularisation.
     """
     if "log_loss" in log:
         return _log_loss_curve(log)
@@ -81,8 +81,11 @@ def training_curves(log: pd.DataFrame, metric: str = "f1_macro") -> Figure:
     highest = log[["loss", "eval_loss"]].max(axis=None)
     left.set(title="Loss", xlabel="epoch", ylim=(0, 1.05 * highest))
     left.legend()
-    _curve(right, log, f"eval_{metric}", ".--", ORANGE, "validation")
-    right.set(title=f"{metric} on validation", xlabel="epoch", ylim=(0, 1.02))
+    if "accuracy" in log:  # logs of earlier versions have none
+        _curve(right, log, "accuracy", ".-", BLUE, "accuracy, train")
+    _curve(right, log, f"eval_{metric}", ".--", ORANGE, f"{metric}, validation")
+    right.set(title="Scores", xlabel="epoch", ylim=(0, 1.02))
+    right.legend()
     return figure
 
 

@@ -51,7 +51,8 @@ class Progress(TrainerCallback):
         if not state.is_world_process_zero:
             return
         figures = {
-            "training loss": _last_loss(state.log_history),
+            "training loss": _last(state.log_history, "loss"),
+            "training accuracy": _last(state.log_history, "accuracy"),
             "validation loss": metrics["eval_loss"],
             self.metric: metrics[f"eval_{self.metric}"],
         }
@@ -69,6 +70,6 @@ class Progress(TrainerCallback):
         self.bar.close()
 
 
-def _last_loss(history: list[dict]) -> float:
-    losses = [entry["loss"] for entry in history if "loss" in entry]
-    return losses[-1] if losses else math.nan
+def _last(history: list[dict], name: str) -> float:
+    values = [entry[name] for entry in history if name in entry]
+    return values[-1] if values else math.nan

@@ -33,14 +33,43 @@ if TYPE_CHECKING:
 
 STATE = "trainer_state.json"  # of a checkpoint
 WEIGHTS = "model.safetensors"
-LOGGED = ("epoch", "step", "loss", "learning_rate", "eval_loss", "eval_acc", "eval_f1")
+LOGGED = ("epoch", "step", "loss", "accuracy", "learning_rate")
+LOGGED += ("eval_loss", "eval_acc", "eval_f1")
 
 
 class SpeechTrainer(Trainer):
-    """A Trainer whose validation batches are neither cropped at random nor augmented."""
+    """A Trainer whose validation batches are neither cropped at random nor augmented.
+
+    It logs the accuracy of training beside its loss: of the augmented clips as they pass, while the
+    weights still change, and under torchrun of the main process' own clips.
+    """
 
     data_collator: Any
     eval_collator: Collator | None = None
+    n_seen = 0  # clips in training since the last log
+    n_right = 0
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """Compute the loss of a batch, and count what is right in training."""
+        labels = inputs["labels"]
+        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        if model.training:
+            self.n_seen += len(labels)
+            self.n_right += int((outputs["logits"].argmax(dim=-1) == labels).sum())
+        return (loss, outputs) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log figures; with the loss of training its accuracy."""
+        if "loss" in logs and self.n_seen:
+            logs["accuracy"] = self.n_right / self.n_seen
+            self.n_seen = self.n_right = 0
+        super().log(logs, start_time)
 
     def get_eval_dataloader(self, eval_dataset: "Dataset | None" = None) -> "DataLoader":
         """Load validation batches through `eval_collator`."""
