@@ -97,6 +97,29 @@ def test_a_batch_answers_each_file_in_order(client, responder, wav, tone):
     assert [row.get("label") for row in response.json()] == ["hear_low", None, "hear_high", None]
 
 
+@pytest.mark.parametrize(("top_k", "n"), [("1", 1), ("3", 3), ("4", 4), ("999999999", 4)])
+def test_a_client_may_want_only_the_best_intents(client, responder, wav, top_k, n):
+    whole = responder.answer(Clip("a.wav", wav)).body
+    wanted = whole | {"scores": whole["scores"][:n]}
+    query = {"top_k": top_k}
+    one = client.post("/predict", params=query, files={"file": ("a.wav", wav)})
+    assert (one.status_code, len(whole["scores"])) == (200, 4)
+    assert one.json() == wanted
+    files = form(("a.wav", wav), ("bad.wav", b"text"), ("a.wav", wav))
+    batch = client.post("/predict/batch", params=query, files=files).json()
+    refused = responder.answer(Clip("bad.wav", b"text")).body
+    assert batch == [wanted, refused, wanted]
+
+
+@pytest.mark.parametrize("path", ["/predict", "/predict/batch"])
+@pytest.mark.parametrize("top_k", ["", "0", "-1", "1.5", "three", "\u0663", "9" * 5000])
+def test_a_number_of_intents_that_cannot_be_is_refused(client, wav, path, top_k):
+    response = client.post(path, params={"top_k": top_k}, files={"file": ("a.wav", wav)})
+    remedy = "ask for ?top_k=3, or leave it out for all intents"
+    problem = f"top_k is no whole number from 1 on; {remedy}"
+    assert (response.status_code, response.json()) == (422, {"detail": problem})
+
+
 def test_warnings_go_to_their_own_clip(client, wav):
     quiet = encoded(np.zeros(8000))
     files = form(*((f"{i}.wav", quiet if i % 3 == 0 else wav) for i in range(12)))

@@ -13,7 +13,7 @@ from speech_intent.serving.answers import Responder
 
 OPERATIONS = [
     ("/predict", "post", {"200", "400", "413", "422", "503"}),
-    ("/predict/batch", "post", {"200", "400", "413", "503"}),
+    ("/predict/batch", "post", {"200", "400", "413", "422", "503"}),
     ("/health", "get", {"200"}),
 ]
 
@@ -85,6 +85,8 @@ def test_refusals_of_requests_are_those_of_the_examples(client):
     assert example(schemas.TooLarge)["detail"] == large.replace("0.4", "10")
     no_file = client.post("/predict", files={"file": (None, "text")}).json()
     assert example(schemas.NoFile) == no_file
+    top_k = client.post("/predict?top_k=0", files={"file": ("empty.wav", b"")}).json()
+    assert example(schemas.WrongTopK) == top_k
     empty = client.post("/predict", files={"file": ("empty.wav", b"")}).json()
     assert example(schemas.Refused) == empty
     long = encoded(np.zeros(8_000), rate=2_000)
@@ -114,3 +116,11 @@ def test_the_page_says_how_to_send_audio(client, openapi):
     batch = openapi["paths"]["/predict/batch"]["post"]["requestBody"]["content"]
     files = batch["multipart/form-data"]["schema"]["properties"]["files"]
     assert files == {"type": "array", "items": {"type": "string", "format": "binary"}}
+
+
+def test_the_page_says_that_fewer_intents_may_be_wanted(openapi):
+    for path in ("/predict", "/predict/batch"):
+        (parameter,) = openapi["paths"][path]["post"]["parameters"]
+        assert (parameter["name"], parameter["in"]) == ("top_k", "query")
+        assert parameter["schema"] == {"type": "integer", "minimum": 1}
+        assert not parameter.get("required")

@@ -5,9 +5,10 @@ An app's state holds its `settings` and `counters`, and once it runs its `queue`
 
 import asyncio
 import contextlib
+import re
 import secrets
-from collections.abc import AsyncIterator, Callable
-from typing import Annotated
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response, WebSocket
 from fastapi.responses import JSONResponse
@@ -90,6 +91,7 @@ def _check(key: str, wanted: str) -> None:
 @guarded.post("/predict", responses=schemas.PREDICT, openapi_extra=schemas.CLIP)
 async def predict(request: Request) -> JSONResponse:
     """Classify one clip: the file part of a form, or the whole body, in any format."""
+    top_k = top_k_of(request.query_params)
     settings = request.app.state.settings
     places = request.app.state.queue.places
     with places.holding(address_of(request.scope)) as hold:
@@ -99,7 +101,7 @@ async def predict(request: Request) -> JSONResponse:
             raise HTTPException(400, problem)
         deadline = asyncio.get_running_loop().time() + settings.patience
         answer = await answer_by(deadline, asker_of(request), clips[0])
-    return JSONResponse(answer.body, answer.status)
+    return JSONResponse(with_best(answer.body, top_k), answer.status)
 
 
 @guarded.post("/predict/batch", responses=schemas.PREDICT_BATCH, openapi_extra=schemas.CLIPS)
@@ -108,18 +110,37 @@ async def predict_batch(request: Request) -> JSONResponse:
 
     What cannot be used has `detail` in place of an answer.
     """
+    top_k = top_k_of(request.query_params)
     settings = request.app.state.settings
     places = request.app.state.queue.places
     with places.holding(address_of(request.scope)) as hold:
         clips = await read_clips(request, settings, hold)
         answers = await answers_in_turn(request, clips)
-    return JSONResponse([answer.body for answer in answers])
+    return JSONResponse([with_best(answer.body, top_k) for answer in answers])
 
 
 @public.get("/health", responses=schemas.HEALTH)
 async def health(request: Request) -> JSONResponse:
     """Say that the server is up, and which model answers."""
     return JSONResponse(await request.app.state.queue.about())
+
+
+def top_k_of(query: Mapping[str, str]) -> int | None:
+    """Read how many intents a client wants; None is all. Raises 422."""
+    text = query.get("top_k")
+    if text is None:
+        return None
+    if not re.fullmatch("[1-9][0-9]{0,8}", text):
+        remedy = "ask for ?top_k=3, or leave it out for all intents"
+        raise HTTPException(422, f"top_k is no whole number from 1 on; {remedy}")
+    return int(text)
+
+
+def with_best(body: dict[str, Any], top_k: int | None) -> dict[str, Any]:
+    """Keep the best intents of an answer (None: all); a refusal has none."""
+    if "scores" not in body:
+        return body
+    return body | {"scores": body["scores"][:top_k]}
 
 
 async def answers_in_turn(request: Request, clips: list[Clip]) -> list[Answer]:

@@ -50,7 +50,7 @@ class Answered(BaseModel):
     guess: str | None = Field(None, description="the best intent, beside an unknown label")
     reason: Reason | None = Field(None, description="why the label is unknown; else left out")
     score: float = Field(description="of the best intent, also where it is but a guess")
-    scores: list[Score] = Field(description="of every intent, best first; never of unknown")
+    scores: list[Score] = Field(description="best first, of all intents or top_k; never of unknown")
     seconds: float = Field(description="duration of the clip")
     model: str
     engine: str
@@ -88,6 +88,17 @@ class Problem(BaseModel):
     """Why a request gets no answer."""
 
     detail: str
+
+
+class WrongTopK(Problem):
+    """A number of intents that cannot be."""
+
+    model_config = _like(
+        {
+            "detail": "top_k is no whole number from 1 on; ask for ?top_k=3, or leave it out for "
+            "all intents"
+        }
+    )
 
 
 class NoFile(Problem):
@@ -141,20 +152,29 @@ PREDICT: Responses = {
     200: {"model": Answered, "description": "The intents, best first, or unknown"},
     400: NO_CLIP,
     413: {"model": TooLong | TooLarge, "description": "Too large or too long"},
-    422: {"model": Refused, "description": "Not a usable clip"},
+    422: {"model": Refused | WrongTopK, "description": "Not a usable clip, or top_k"},
     503: WAIT,
 }
 PREDICT_BATCH: Responses = {
     200: {"model": Batch, "description": "An answer for each file"},
     400: NO_CLIP,
     413: {"model": TooLarge, "description": "Too large"},
+    422: {"model": WrongTopK, "description": "Not a usable top_k"},
     503: WAIT,
 }
 HEALTH: Responses = {200: {"model": About, "description": "Up"}}
 
 
-def _body(**content: Any) -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": content}}
+TOP_K = {
+    "name": "top_k",
+    "in": "query",
+    "description": "how many intents `scores` has, the best ones; all where it is left out",
+    "schema": {"type": "integer", "minimum": 1},
+}
+
+
+def _request(**content: Any) -> dict[str, Any]:
+    return {"parameters": [TOP_K], "requestBody": {"required": True, "content": content}}
 
 
 def _form(**properties: Any) -> dict[str, Any]:
@@ -163,7 +183,7 @@ def _form(**properties: Any) -> dict[str, Any]:
 
 BYTES = {"type": "string", "format": "binary"}
 RAW = {"schema": BYTES}
-CLIP = _body(
+CLIP = _request(
     **{
         "multipart/form-data": _form(file=BYTES),
         "audio/wav": RAW,
@@ -172,4 +192,4 @@ CLIP = _body(
         "audio/mpeg": RAW,
     }
 )
-CLIPS = _body(**{"multipart/form-data": _form(files={"type": "array", "items": BYTES})})
+CLIPS = _request(**{"multipart/form-data": _form(files={"type": "array", "items": BYTES})})
