@@ -47,7 +47,7 @@ def route(classifier: IntentClassifier, file: str, routes: dict[str, str], least
     intent = prediction.label if prediction.accepted else "unknown"
     understood = prediction.accepted and prediction.score >= least
     queue = routes.get(intent, PERSON) if understood else PERSON
-    return f"{file} -> {queue} ({intent}, {prediction.score:.2f})"
+    return f"{file} -> {queue} ({intent}, {prediction.score:.3f})"
 
 
 def main(argv: list[str] | None = None) -> int:
