@@ -84,7 +84,7 @@ def main(argv: list[str] | None = None) -> int:
         from speech_intent.listening import Pauses
 
         classifier = load_model(args.model)
-        pauses = Pauses(silence=args.silence)
+        pauses = Pauses.like(classifier.margins, args.silence)
         if args.file is None:
             return talk(classifier, pauses, args.device)
         answer_recording(classifier, pauses, args)

@@ -223,7 +223,7 @@ def measure(model: str, folder: str, words: list[Path], args: argparse.Namespace
     classifier = IntentClassifier.from_pretrained(model, parallel=True)
     clips = test_clips(model, folder, args.clips, args.seed)
     classifier.predict((clips[0][1], RATE))  # the first answer takes longer
-    pauses = Pauses()
+    pauses = Pauses.like(classifier.margins)
     streams = {}
     for kind in BACKGROUNDS:
         for ratio in RATIOS:

@@ -121,6 +121,10 @@ CONFIGS: dict[str, Damage] = {
     "a thousand million labels": config(id2label=..., num_labels=10**9),
     **{f"max_seconds {value!r}": config(max_seconds=value) for value in NUMBERS},
     **{
+        f"margins {value!r}": config(seconds_before_speech=0.1, seconds_after_speech=value)
+        for value in (-0.1, 61, float("nan"), "1", [])
+    },
+    **{
         f"threshold {value!r}": config(rejection_threshold=value)
         for value in (*NUMBERS[2:5], -0.1, 1.5, "0.5", True, [])
     },

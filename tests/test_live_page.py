@@ -40,6 +40,8 @@ def pcm(waveform: np.ndarray) -> bytes:
 class Says:
     """A classifier that says the same of everything, or raises it."""
 
+    margins = None
+
     def __init__(self, said: Prediction | Exception):
         self.said = said
 

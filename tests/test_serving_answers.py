@@ -198,4 +198,5 @@ def test_about_names_model_engine_precision_and_labels(responder, model_folder):
         "engine": "torch",
         "precision": "float32",
         "labels": ["hear_high", "hear_low", "hear_middle", "hear_upper"],
+        "margins": responder.classifier.margins,
     }

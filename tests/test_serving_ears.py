@@ -10,7 +10,7 @@ from serving_tools import RATE, ears_of
 
 from speech_intent import audio
 from speech_intent.intake import Intake
-from speech_intent.listening import Listener, Request, SpeechBegan
+from speech_intent.listening import Listener, Pauses, Request, SpeechBegan
 from speech_intent.paths import BUNDLED
 from speech_intent.serving import ears as module
 from speech_intent.serving.ears import STREAMS_A_CORE, Ears, Full
@@ -57,7 +57,7 @@ def assert_same(found: list, wanted: list) -> None:
 
 @pytest.mark.parametrize("format", [(16_000, 1), (8_000, 1), (32_000, 2)])
 def test_a_stream_is_heard_as_its_listener_hears_it(ears, pcm, format):
-    with ears.stream("a", *format) as stream:
+    with ears.stream("a", *format, Pauses()) as stream:
         found = asyncio.run(heard(stream, pcm))
     assert_same(found, expected(pcm, *format))
 
@@ -68,7 +68,7 @@ def test_streams_do_not_hear_each_other(ears, pcm):
 
     async def run() -> list[list]:
         with contextlib.ExitStack() as stack:
-            streams = [stack.enter_context(ears.stream("a", RATE, 1)) for _ in pcms]
+            streams = [stack.enter_context(ears.stream("a", RATE, 1, Pauses())) for _ in pcms]
             return await asyncio.gather(*map(heard, streams, pcms))
 
     found = asyncio.run(run())
@@ -88,12 +88,15 @@ def test_a_process_starts_with_its_first_stream_and_hears_no_more_than_the_other
 
     ears = Ears(start, 2)
     assert not started
-    with ears.stream("a", RATE, 1) as first:
+    with ears.stream("a", RATE, 1, Pauses()) as first:
         assert len(started) == 1
-        with ears.stream("a", RATE, 1) as second, ears.stream("a", RATE, 1) as third:
+        with (
+            ears.stream("a", RATE, 1, Pauses()) as second,
+            ears.stream("a", RATE, 1, Pauses()) as third,
+        ):
             assert [stream._executor for stream in (first, second)] == started
             assert third._executor is first._executor
-            with ears.stream("a", RATE, 1) as fourth:
+            with ears.stream("a", RATE, 1, Pauses()) as fourth:
                 assert fourth._executor is second._executor
     assert ears.n_streams == 0
     ears.close()
@@ -104,7 +107,7 @@ def test_a_process_starts_with_its_first_stream_and_hears_no_more_than_the_other
 
 def test_nothing_is_kept_of_a_stream_that_has_ended(ears, pcm):
     before = set(module._heard)
-    with ears.stream("a", RATE, 1) as stream:
+    with ears.stream("a", RATE, 1, Pauses()) as stream:
         asyncio.run(stream.hear(pcm[:3_200]))
         assert len(module._heard) == len(before) + 1
     stream._executor.submit(int).result()  # after all that came before
@@ -117,7 +120,7 @@ def open_all(ears: Ears, stack: contextlib.ExitStack, address: str) -> int:
     n = 0
     with contextlib.suppress(Full):
         while True:
-            stack.enter_context(ears.stream(address, RATE, 1))
+            stack.enter_context(ears.stream(address, RATE, 1, Pauses()))
             n += 1
     return n
 
@@ -140,7 +143,10 @@ def test_a_process_that_crashes_takes_its_streams_along_and_is_started_again(pcm
     ears = Ears(n_ears=2)
 
     async def run() -> list:
-        with ears.stream("a", RATE, 1) as first, ears.stream("a", RATE, 1) as second:
+        with (
+            ears.stream("a", RATE, 1, Pauses()) as first,
+            ears.stream("a", RATE, 1, Pauses()) as second,
+        ):
             await first.hear(pcm[:3_200])
             loop = asyncio.get_running_loop()
             os.kill(await loop.run_in_executor(first._executor, os.getpid), signal.SIGKILL)
@@ -148,7 +154,7 @@ def test_a_process_that_crashes_takes_its_streams_along_and_is_started_again(pcm
                 await heard(first, pcm)
             assert await heard(second, pcm)
         assert ears.n_streams == 0
-        with ears.stream("a", RATE, 1) as third:
+        with ears.stream("a", RATE, 1, Pauses()) as third:
             return await heard(third, pcm)
 
     try:

@@ -11,15 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .voice_activity import CHUNK, RATE, SPEECH, Detector
+from .voice_activity import CHUNK, GOES_ON, RATE, SPEECH, Detector
 
-GOES_ON = 0.35  # probability down to which speech goes on: 0.15 less, as Silero's makers have it
 QUIETEST = -60.0  # dB full scale; what is below counts as that
 BACKGROUND = 10.0  # seconds that tell how loud it is when nobody asks
 USUAL = 95  # per cent of the background's chunks that are below the gate, but for the margin
 MARGIN = 1.0  # dB above those
 AGAIN = 12  # chunks until the detector may start afresh once more
 HEARD_AGAIN = 6  # chunks before it, which it hears first
+LEAST = 0.1  # seconds of margin: the detector hears a voice a little late
+MOST = 0.5
 SHORTEST = 3  # chunks that stand out: less is a knock, or a cough
 
 
@@ -50,7 +51,19 @@ class Pauses:
     silence: float = 0.5  # that ends a request, 0.3 to 0.8
     longest: float = 15.0  # a request is cut there
     before: float = 0.25  # of the waveform, so that no first sound is lost
-    after: float = 0.15  # of the waveform, beyond the last sound
+    after: float = 0.25  # of the waveform, beyond the last sound
+
+    @classmethod
+    def like(cls, margins: tuple[float, float] | None, silence: float = 0.5) -> "Pauses":
+        """Cut requests out as the clips were that a model was trained on (`margins`), or nearly."""
+        if margins is None:
+            return cls(silence)
+        before, after = margins
+        return cls(
+            silence,
+            before=min(max(before, LEAST), MOST),
+            after=min(max(after, LEAST), silence),
+        )
 
 
 @dataclass

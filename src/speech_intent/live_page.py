@@ -12,7 +12,7 @@ from typing import Any
 
 from .errors import AudioError, ModelError
 from .intake import Intake
-from .listening import Listener, Request, SpeechBegan
+from .listening import Listener, Pauses, Request, SpeechBegan
 from .predict import IntentClassifier, Prediction
 from .voice_activity import RATE
 
@@ -41,7 +41,7 @@ class Stream:
         self.heard_at = time.monotonic()
         self._classifier = classifier
         self._intake = Intake(sampling_rate)
-        self._listener = Listener()
+        self._listener = Listener(Pauses.like(classifier.margins))
         self._state = LISTENING
         self._intent = ""
         self._details = ""

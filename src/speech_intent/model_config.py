@@ -23,6 +23,9 @@ WAVEFORM_EXTRACTOR = "Wav2Vec2FeatureExtractor"  # of every family that takes wa
 PRECISIONS = ("float32", "bfloat16", "float16")
 HEX_DIGITS = set("0123456789abcdef")
 
+BEFORE, AFTER = "seconds_before_speech", "seconds_after_speech"  # fields of config.json
+LONGEST_MARGIN = 60  # seconds
+
 MOST_LABELS = 100_000
 LONGEST_NUMBER = 20  # digits
 MOST_LAYERS = 1_000  # building more takes minutes, before the weights say otherwise
@@ -44,6 +47,7 @@ class ModelConfig:
     rejection_digest: str | None = None  # SHA-256 of what decides whether a clip is answered
     takes_mels: bool = False  # rather than waveforms
     cut_to_clip: bool = False  # these; else they fill the extractor's window
+    margins: tuple[float, float] | None = None  # seconds around speech in training (`margins`)
 
     @property
     def num_labels(self) -> int:
@@ -75,7 +79,14 @@ def read_config(folder: Path) -> ModelConfig:
         rejection_digest=fields.values.get("rejection_digest"),
         takes_mels=takes_mels(fields),
         cut_to_clip=cut_to_clip,
+        margins=_read_margins(fields),
     )
+
+
+def _read_margins(fields: Fields) -> tuple[float, float] | None:
+    if not fields.says(BEFORE) or not fields.says(AFTER):
+        return None
+    return fields.number(BEFORE, 0, LONGEST_MARGIN), fields.number(AFTER, 0, LONGEST_MARGIN)
 
 
 def check_architecture(fields: Fields) -> None:

@@ -123,6 +123,11 @@ class IntentClassifier:
         return self.model.engine
 
     @property
+    def margins(self) -> tuple[float, float] | None:
+        """Seconds before and after speech in the clips it was trained on, where that is known."""
+        return self.model.config.margins
+
+    @property
     def says_unknown(self) -> bool:
         """Whether it leaves clips without an answer."""
         return self.rejection is not None or self.threshold is not None

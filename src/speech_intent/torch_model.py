@@ -10,11 +10,11 @@ import torch
 from . import checkpoints, features
 from .errors import ModelError
 from .head_inputs import HeadInputs
-from .model_config import ModelConfig, read_config
+from .model_config import AFTER, BEFORE, ModelConfig, read_config
 from .outputs import Outputs
 
 if TYPE_CHECKING:
-    from transformers import FeatureExtractionMixin, PreTrainedModel
+    from transformers import FeatureExtractionMixin, PretrainedConfig, PreTrainedModel
 
 
 class TorchModel:
@@ -35,6 +35,7 @@ class TorchModel:
             rejection_digest=getattr(network.config, "rejection_digest", None),
             takes_mels=hasattr(network.config, "num_mel_bins"),
             cut_to_clip=getattr(network.config, "cut_to_clip", False),
+            margins=_margins(network.config),
         )
         self.rule = features.padding_rule(network.config)
         self._head_inputs = HeadInputs(network)
@@ -100,3 +101,8 @@ class TorchModel:
         with torch.inference_mode():
             logits = self.network(**tensors).logits.cpu().numpy()
             return Outputs(logits, self._head_inputs.last.cpu().numpy())
+
+
+def _margins(config: "PretrainedConfig") -> tuple[float, float] | None:
+    before, after = (getattr(config, name, None) for name in (BEFORE, AFTER))
+    return None if before is None or after is None else (before, after)

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 STATE = "trainer_state.json"  # of a checkpoint
 WEIGHTS = "model.safetensors"
-LOGGED = ("epoch", "step", "loss", "accuracy", "learning_rate")
-LOGGED += ("eval_loss", "eval_acc", "eval_f1")
+IN_TRAINING = ("epoch", "step", "loss", "accuracy", "learning_rate")
+LOGGED = (*IN_TRAINING, "eval_loss", "eval_acc", "eval_f1")
 
 
 class SpeechTrainer(Trainer):

@@ -14,8 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from . import finishing, frozen_head, model, negatives, provenance, remarks, run_folder, sources
+from . import (
+    finishing,
+    frozen_head,
+    margins,
+    model,
+    negatives,
+    provenance,
+    remarks,
+    run_folder,
+    sources,
+)
 from .model import NewClassifier, Trained
+from .model_config import AFTER, BEFORE
 from .recipes import Hyperparameters, Recipe
 from .trainer import build_trainer, load_best, training_log, was_last
 
@@ -119,7 +130,12 @@ def _untrained(recipe: Recipe, tables: "DatasetDict") -> NewClassifier:
     built = model.build_model(
         recipe.encoder, labels, numbers.spec_augment, numbers.seed, recipe.cut_to_clip
     )
-    built.model.config.max_seconds = numbers.max_seconds
+    config = built.model.config
+    config.max_seconds = numbers.max_seconds
+    found = margins.measure(tables["train"], numbers.seed)
+    if found is not None:
+        before, after = found
+        config.update({BEFORE: before, AFTER: after})
     return built
 
 

@@ -9,6 +9,7 @@ RATE = 16_000  # Hz
 CHUNK = 512  # samples that the detector takes at once: 32 ms
 LOUDEST = 4.0  # seconds that are enough to hear whether somebody speaks at all
 SPEECH = 0.5  # probability from which on a chunk is speech, as its makers have it
+GOES_ON = 0.35  # down to which speech goes on: 0.15 less, as they have it
 
 
 class Detector:

@@ -63,6 +63,7 @@ class Responder:
             "engine": self.classifier.engine,
             "precision": self.classifier.precision,
             "labels": list(self.classifier.labels),
+            "margins": self.classifier.margins,
         }
 
     def answer(self, clip: Clip, limit: float = np.inf) -> Answer:

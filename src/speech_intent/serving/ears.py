@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..intake import Intake
-from ..listening import Event, Listener
+from ..listening import Event, Listener, Pauses
 from . import worker
 from .queues import n_cores
 
@@ -24,9 +24,9 @@ _keys = itertools.count()  # of streams, given by the server
 _heard: dict[int, tuple[Intake, Listener]] = {}  # the streams of this process, by key
 
 
-def begin(key: int, sampling_rate: int, n_channels: int) -> None:
+def begin(key: int, sampling_rate: int, n_channels: int, pauses: Pauses) -> None:
     """Begin to hear a stream in this process."""
-    _heard[key] = Intake(sampling_rate, n_channels), Listener()
+    _heard[key] = Intake(sampling_rate, n_channels), Listener(pauses)
 
 
 def hear(key: int, data: bytes) -> list[Event]:
@@ -53,10 +53,10 @@ class Full(Exception):
 class Stream:
     """One stream, in the process that hears it; `BrokenExecutor` once that has crashed."""
 
-    def __init__(self, executor: Executor, sampling_rate: int, n_channels: int):
+    def __init__(self, executor: Executor, sampling_rate: int, n_channels: int, pauses: Pauses):
         self._executor = executor
         self._key = next(_keys)
-        executor.submit(begin, self._key, sampling_rate, n_channels)
+        executor.submit(begin, self._key, sampling_rate, n_channels, pauses)
 
     async def hear(self, data: bytes) -> list[Event]:
         """Hear 16-bit PCM, which may end anywhere; say what happens in it."""
@@ -103,12 +103,14 @@ class Ears:
         return sum(ear.n_streams for ear in self._ears)
 
     @contextlib.contextmanager
-    def stream(self, address: str, sampling_rate: int, n_channels: int) -> Iterator[Stream]:
+    def stream(
+        self, address: str, sampling_rate: int, n_channels: int, pauses: Pauses
+    ) -> Iterator[Stream]:
         """Hear a stream until the context ends. Raises `Full`."""
         if self.n_streams >= self._most or self._n_of[address] >= self._most_of_an_address:
             raise Full
         ear = min(self._ears, key=lambda ear: ear.n_streams)
-        stream = self._begin(ear, sampling_rate, n_channels)
+        stream = self._begin(ear, sampling_rate, n_channels, pauses)
         ear.n_streams += 1
         self._n_of[address] += 1
         try:
@@ -126,10 +128,10 @@ class Ears:
             if ear.executor is not None:
                 ear.executor.shutdown(cancel_futures=True)
 
-    def _begin(self, ear: _Ear, sampling_rate: int, n_channels: int) -> Stream:
+    def _begin(self, ear: _Ear, *stream: Any) -> Stream:
         """Begin a stream; start the process if it is the first, or if it has crashed."""
         if ear.executor is not None:
             with contextlib.suppress(BrokenExecutor):
-                return Stream(ear.executor, sampling_rate, n_channels)
+                return Stream(ear.executor, *stream)
         ear.executor = self._start()
-        return Stream(ear.executor, sampling_rate, n_channels)
+        return Stream(ear.executor, *stream)

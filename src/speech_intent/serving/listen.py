@@ -20,7 +20,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from ..clips import check_format
 from ..errors import AudioError
 from ..intake import PCM
-from ..listening import Event, Request, SpeechBegan
+from ..listening import Event, Pauses, Request, SpeechBegan
 from ..voice_activity import RATE
 from .answers import Answer, Clip
 from .asking import Asker, answer_by
@@ -59,8 +59,10 @@ async def listen(socket: WebSocket) -> None:
     state = socket.app.state
     address = address_of(socket.scope)
     sampling_rate, n_channels = format_of(socket.query_params)
+    about = await state.queue.about()
+    pauses = Pauses.like(about.get("margins"))
     try:
-        with state.ears.stream(address, sampling_rate, n_channels) as stream:
+        with state.ears.stream(address, sampling_rate, n_channels, pauses) as stream:
             await socket.accept()
             n_bytes = sampling_rate * n_channels * PCM.itemsize
             await Session(socket, stream, n_bytes).run()

@@ -133,6 +133,7 @@ class About(BaseModel):
             "engine": "torch",
             "precision": "float32",
             "labels": ["battery", "Top_speed"],
+            "margins": [0.3, 0.2],
         }
     )
 
@@ -141,6 +142,9 @@ class About(BaseModel):
     engine: str
     precision: str
     labels: list[str] = Field(description="every intent; unknown is none")
+    margins: list[float] | None = Field(
+        description="seconds before and after speech in the clips that the model was trained on"
+    )
 
 
 Responses = dict[int | str, dict[str, Any]]
