@@ -343,7 +343,7 @@ def main() -> int:
     add("--models", nargs="+", default=[], metavar="NAME=MODEL")
     add("--data", nargs="+", default=[], metavar="NAME=FOLDER")
     add("--words", type=Path, metavar="FOLDER")
-    add("--clips", type=int, default=200, help="of a stream (default: %(default)s)")
+    add("--clips", type=int, default=150, help="of a stream (default: %(default)s)")
     add("--seed", type=int, default=0, help="(default: %(default)s)")
     add("--quick", action="store_true", help="no hours without requests; stores nothing")
     add("--table", action="store_true")

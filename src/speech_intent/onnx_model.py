@@ -4,7 +4,6 @@ Neither torch nor transformers is imported.
 """
 
 import contextlib
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,10 +17,7 @@ from .errors import ModelError
 from .model_config import read_config, read_extractor, read_record
 from .model_files import EXPORT_AGAIN, INT8, check_onnx_file, onnx_file
 from .outputs import Outputs
-
-# OpenVINO reports its import to Google Analytics, unless its reporter cannot be imported:
-# nothing leaves the machine.
-sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+from .quiet_openvino import load_openvino
 
 STEP = 4_000  # samples; clips are filled up to a multiple, since each length is compiled for
 GROUP = 128  # inputs of an int8 layer that share a scale; OpenVINO's 32 is slower and no closer
@@ -151,7 +147,7 @@ def _find_compiled(folder: Path, file: Path, record: dict[str, Any], place: Path
 
 def _compile(file: Path, options: dict[str, Any], kept: Kept) -> Any:
     """Give a compiled model: the one that was kept, or a new one, which is kept in turn."""
-    import openvino
+    openvino = load_openvino()
 
     # pybind11 sets up its numpy interface at the first use: two threads that come first would
     # wait for each other.
@@ -172,7 +168,7 @@ def _compile(file: Path, options: dict[str, Any], kept: Kept) -> Any:
 
 def _native_precision() -> str:
     """Name the arithmetic that OpenVINO would choose: bf16 where the processor multiplies in it."""
-    import openvino
+    openvino = load_openvino()
 
     native = openvino.Core().get_property("CPU", "INFERENCE_PRECISION_HINT")
     return native.get_type_name()

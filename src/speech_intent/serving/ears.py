@@ -1,6 +1,6 @@
 """Where streams are heard: in processes of their own, one for each core.
 
-The voice detector lets no other thread of its process run, so it has no place beside HTTP.
+Fifty voices keep a core busy for half of the time, which HTTP would have to wait for.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from ..listening import Event, Listener, Pauses
 from . import worker
 from .queues import n_cores
 
-STREAMS_A_CORE = 30  # open at once; each takes some 2 % of a core, and answers take the rest
+STREAMS_A_CORE = 30  # open at once; each takes some 1 % of a core, and answers take the rest
 MOST_OF_AN_ADDRESS = 50  # streams at least, where there are so many
 
 _keys = itertools.count()  # of streams, given by the server
