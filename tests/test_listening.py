@@ -1,5 +1,8 @@
 """Where requests begin and end."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from conftest import RATE
@@ -153,3 +156,13 @@ def test_it_says_what_it_hears(ears):
     assert listener.level == -60
     assert not listener.hears_speech
     assert listener.seconds == pytest.approx(2.0, abs=2 * CHUNK_SECONDS)
+
+
+def test_nothing_of_torch_is_imported():
+    code = (
+        "import sys, numpy; from speech_intent.listening import Listener;"
+        "list(Listener().hear(numpy.zeros(1024, numpy.float32)));"
+        "print([name for name in ('torch', 'transformers') if name in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (ran.stdout, ran.stderr) == ("[]\n", "")
