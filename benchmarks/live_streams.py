@@ -123,8 +123,8 @@ def tables(result: Result) -> str:
     lines = table(header, rows)
     lines += [
         "",
-        "In this order, after the start: the first stream meets each length of a clip for the first "
-        "time, for which OpenVINO compiles.",
+        "In this order, after the start: the first stream meets each length of a clip for the "
+        "first time, for which OpenVINO compiles.",
         f"Model: {result['model']}. {result['machine']}; the clients run on it, too.",
     ]
     return "\n".join(lines) + "\n"
