@@ -34,6 +34,7 @@ REPEATS = 30
 STEP = 4_000  # samples
 KINDS = {
     "FullyConnected": "linear layers",
+    "FullyConnectedCompressed": "linear layers",  # of 8-bit weights
     "Convolution": "convolutions",
     "GroupConvolution": "convolutions",
     "Subgraph": "attention, and what is fused",

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-COPIED = ("src", "tests", "examples", "app.py", "inference.py", "serve.py", "pyproject.toml")
+COPIED = ("src", "tests", "examples", "app.py", "inference.py", "listen.py", "serve.py")
+COPIED += ("pyproject.toml",)
 LINKED = ("benchmarks", "dataset", "jupyter_notebooks", "models", "pretraining", "README.md")
 PYTEST = ("-m", "pytest", "-n0", "-x", "-q", "-p", "no:cacheprovider")
 NO_TESTS_FAILED = 0
