@@ -148,3 +148,12 @@ def test_it_is_a_program(file):
     ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert [answer["label"] for answer in lines(ran.stdout)] == INTENTS
+
+
+def test_whoever_has_read_enough_gets_no_traceback(file):
+    command = [sys.executable, ROOT / "listen.py", "--model", SHIPPED, "--file", file]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
