@@ -173,8 +173,8 @@ class Handle:
         self.answer = self
         self.asked = []
 
-    async def remote(self, clip):
-        self.asked.append(clip)
+    async def remote(self, clip, limit):
+        self.asked.append((clip, limit))
         end = self.ends.pop(0)
         if isinstance(end, Exception):
             raise end
@@ -192,6 +192,7 @@ def test_a_lost_call_is_retried_once_and_a_full_queue_is_503():
     from speech_intent.serving.answers import Answer, Clip
     from speech_intent.serving.cluster import Replicas
     from speech_intent.serving.places import Busy
+    from speech_intent.serving.work import Estimate
 
     clip = Clip("a", b"")
     good = Answer(200, {}, 1.0)
@@ -200,8 +201,8 @@ def test_a_lost_call_is_retried_once_and_a_full_queue_is_503():
 
     def run(*ends) -> tuple[Answer, int]:
         replicas = Replicas(Handle(*ends), max_wait=10.0)
-        answer = asyncio.run(replicas.answer(clip, here))
-        assert set(replicas.model.asked) == {clip}
+        answer = asyncio.run(replicas.answer(clip, Estimate(2.5, 16_000), here))
+        assert set(replicas.model.asked) == {(clip, 2.5)}
         return answer, replicas.n_lost
 
     assert run(good) == (good, 0)
