@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from .errors import DataError, ModelError, UserError
 
-Kind = Literal["model", "dataset"]
+Kind = Literal["model", "dataset", "space"]
 
 HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+")
 ADDRESS = re.compile(r"(https?://|hf://|(huggingface\.co|hf\.co)/)", re.IGNORECASE)

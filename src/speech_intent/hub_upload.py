@@ -148,7 +148,10 @@ def upload(
     operations = [CommitOperationAdd(path, _content(source)) for path, source in files.items()]
     try:
         _check_reach(name, kind)
-        address = api.create_repo(name, repo_type=kind, private=private, exist_ok=True)
+        sdk = "static" if kind == "space" else None
+        address = api.create_repo(
+            name, repo_type=kind, private=private, exist_ok=True, space_sdk=sdk
+        )
         api.create_commit(
             name, operations, repo_type=kind, commit_message="Publish with speech_intent"
         )

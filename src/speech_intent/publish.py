@@ -1,4 +1,7 @@
-"""Publish a trained model, or recordings, on the Hub: `python -m speech_intent.publish --help`."""
+"""Publish a trained model, a page that asks it, or recordings on the Hub.
+
+`python -m speech_intent.publish --help`.
+"""
 
 import argparse
 import sys
@@ -26,7 +29,13 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         action="store_true",
         help="publish a model that has no metrics.json",
     )
-    parser.add_argument("--dataset", action="store_true", help="the folder holds recordings")
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--dataset", action="store_true", help="the folder holds recordings")
+    kinds.add_argument(
+        "--space",
+        action="store_true",
+        help="publish a page that asks the exported model in its visitor's browser",
+    )
     parser.add_argument(
         "--dry-run",
         type=Path,
@@ -62,7 +71,9 @@ def _add_terms(parser: argparse.ArgumentParser) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Publish as the arguments say; return the exit status."""
     args = arguments(argv)
-    work = publish_dataset if args.dataset else publish_model
+    work = publish_model
+    if args.dataset or args.space:
+        work = publish_dataset if args.dataset else publish_space
     return exit_status(lambda: work(args))
 
 
@@ -80,6 +91,19 @@ def publish_model(args: argparse.Namespace) -> None:
     if others:
         _print_note(f"left out: {', '.join(map(printable, others))}")
     _deliver(args, name, files, "model")
+
+
+def publish_space(args: argparse.Namespace) -> None:
+    """Publish a static page with a model in it, and print its address."""
+    from . import model_facts, spaces, terms
+
+    name = hub_names.new_name(args.name, "space")
+    given = terms.given(args.license, args.language, args.data_name)
+    facts = model_facts.read_facts(args.folder, given)
+    files = spaces.space_files(args.folder, name, facts)
+    for note in facts.notes(given):
+        _print_note(note)
+    _deliver(args, name, files, "space")
 
 
 def publish_dataset(args: argparse.Namespace) -> None:

@@ -45,21 +45,25 @@ class Detector:
         return float(found[0][0, 0])
 
 
+def weights_file() -> Path:
+    """Find the detector's ONNX file in its package."""
+    package = importlib.util.find_spec("silero_vad")
+    if package is None or not package.submodule_search_locations:
+        raise ModuleNotFoundError("No module named 'silero_vad'", name="silero_vad")
+    return Path(package.submodule_search_locations[0], "data", WEIGHTS)
+
+
 @functools.cache
 def _network() -> Any:
     """Compile the network, once a process; the package's own code would import torch."""
     openvino = load_openvino()
-    package = importlib.util.find_spec("silero_vad")
-    if package is None or not package.submodule_search_locations:
-        raise ModuleNotFoundError("No module named 'silero_vad'", name="silero_vad")
-    file = Path(package.submodule_search_locations[0], "data", WEIGHTS)
     options = {
         "INFERENCE_PRECISION_HINT": "f32",  # it was made for that
         "INFERENCE_NUM_THREADS": 1,  # so little would wait for others' cores
         "ENABLE_CPU_PINNING": False,
         "CACHE_DIR": "",
     }
-    return openvino.Core().compile_model(file, "CPU", options)
+    return openvino.Core().compile_model(weights_file(), "CPU", options)
 
 
 def speech_probabilities(waveform: np.ndarray) -> np.ndarray:
