@@ -1,4 +1,4 @@
-"""Time the engines that can run model.onnx, each in a process of its own.
+"""Time the engines that can run an exported model, each in a process of its own.
 
     pip install onnxruntime==1.31.1
     python benchmarks/speed.py --quick                  # makes runs/speed/base, of that size
@@ -27,7 +27,7 @@ from speech_intent.model_files import INT8, ONNX
 from speech_intent.paths import ROOT
 
 RESULT = ROOT / "benchmarks" / "results" / "engines.json"
-ORT_INT8 = "model-ort-int8.onnx"
+ORT_INT8 = "onnx/model_ort_int8.onnx"
 CLIP_SAMPLES = 48_000  # 3 s
 REPEAT = 30
 TURNS = 4  # of all engines; the first fills OpenVINO's cache and does not count

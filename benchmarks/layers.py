@@ -23,6 +23,7 @@ import torch
 from blocks import table, write_block
 
 from speech_intent import features, onnx_export
+from speech_intent.model_files import INT8, ONNX
 from speech_intent.onnx_model import GROUP, OnnxModel
 from speech_intent.paths import ROOT, SHIPPED
 
@@ -51,7 +52,7 @@ def operations(folder: Path) -> dict[str, float]:
     import openvino
 
     model = OnnxModel(folder)
-    file = folder / ("model-int8.onnx" if "int8" in model.precision else "model.onnx")
+    file = folder / (INT8 if "int8" in model.precision else ONNX)
     options = {
         "INFERENCE_PRECISION_HINT": "bf16" if "bfloat16" in model.precision else "f32",
         "INFERENCE_NUM_THREADS": 1,

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from .markdown import listed, table
-from .model_config import RECORD, ModelConfig, read_record
+from .model_config import ModelConfig, read_record
 from .model_facts import ModelFacts
+from .model_files import onnx_file
 from .model_results import FIGURES
 from .names import escape_markdown
 from .onnx_model import describe
@@ -30,7 +31,7 @@ def figures(folder: Path, facts: ModelFacts) -> str:
             f"Tested on: {listed(tested)}.",
             *map(escape_markdown, remarks(results)),
         ]
-    if (folder / RECORD).exists():
+    if onnx_file(folder) is not None:
         parts.append(f"As ONNX for the fast engine: {describe(read_record(folder))}")
     return "\n\n".join(parts)
 

@@ -20,6 +20,7 @@ from . import (
     frozen_head,
     hub_models,
     json_fields,
+    model_config,
     new_clips,
     provenance,
     rejection,
@@ -35,7 +36,7 @@ from .digests import sha256
 from .errors import ModelError
 from .extended_head import Given, Known, Learned
 from .fit_rejection import Fitted
-from .model_files import CLIPS, LICENSE, POOLED, REJECTION, onnx_file, weights_files
+from .model_files import CLIPS, LICENSE, POOLED, REJECTION, weights_files
 from .new_clips import NewClips
 from .predict import MAX_SECONDS
 from .recipes import Hyperparameters, Recipe
@@ -104,7 +105,7 @@ def add_intent(model: str, recipe: Recipe, output_dir: Path) -> dict[str, Any]:
             "temperature": trained.model.network.config.calibration_temperature,
             "threshold": trained.model.config.rejection_threshold,
             "unknown": decides and decides.record,
-            "had_onnx": onnx_file(trained.folder) is not None,
+            "had_onnx": (trained.folder / model_config.RECORD).is_file(),
             "seconds": round(time.perf_counter() - began, 1),
         }
         run_folder.write_json(output_dir / RESULT, result)

@@ -8,7 +8,7 @@ from pathlib import Path
 from . import hub_errors, hub_names
 from .errors import HubUnreachable, ModelError
 from .hub_reach import remote_files
-from .model_config import RECORD
+from .model_config import RECORD, read_record
 from .model_files import (
     CLIPS,
     INT8,
@@ -17,6 +17,7 @@ from .model_files import (
     REJECTION,
     WEIGHTS,
     Engine,
+    answering,
     missing_files,
     onnx_file,
     weights_files,
@@ -43,7 +44,7 @@ def model_folder(model: str | Path, engine: Engine = "torch", others: Sequence[s
     missing = missing_files(folder, engine)
     if missing:
         remedy = "save model and feature extractor with save_pretrained"
-        if missing == [ONNX]:
+        if set(missing) <= {ONNX, INT8}:
             remedy = "run python -m speech_intent.export on the folder"
         raise ModelError(model, f"has no {', '.join(missing)}", remedy)
     reads_weights = engine == "torch" or onnx_file(folder) is None
@@ -65,9 +66,11 @@ def _snapshot(name: str, repo: str, engine: Engine, others: Sequence[str]) -> Pa
     from huggingface_hub.errors import HFValidationError
 
     try:
-        weights = _weights_pattern(remote_files(repo, "model"), engine)
+        weights = _weights_pattern(repo, engine)
         patterns = ["*.json", CLIPS, REJECTION, weights]
         return Path(snapshot_download(repo, allow_patterns=[*patterns, *others]))
+    except ModelError:  # of a record that cannot be read
+        raise
     except HFValidationError as error:
         problem = "is neither a folder nor a Hub id"
         raise ModelError(name, problem, "check the spelling") from error
@@ -80,12 +83,18 @@ def _snapshot(name: str, repo: str, engine: Engine, others: Sequence[str]) -> Pa
         raise kind(name, f"{cause.problem}, and there is no such folder", cause.remedy) from error
 
 
-def _weights_pattern(files: set[str], engine: Engine) -> str:
-    """Choose which of a repository's files with weights to download, as a glob pattern."""
-    if engine != "torch" and RECORD in files:
-        for name in (INT8, ONNX):
-            if name in files:
-                return name
+def _weights_pattern(repo: str, engine: Engine) -> str:
+    """Choose which of a repository's files with weights to download, as a glob pattern.
+
+    Raises `ModelError` for a record of `export` that cannot be read.
+    """
+    from huggingface_hub import hf_hub_download
+
+    files = remote_files(repo, "model")
+    if engine != "torch" and RECORD in files and files & {ONNX, INT8}:
+        name = answering(read_record(Path(hf_hub_download(repo, RECORD)).parent))
+        if name in files:
+            return name
     weights = next((name for name in WEIGHTS if name in files), WEIGHTS[0])
     return weights.removesuffix(".index.json").replace(".", "*.")  # with a large model's shards
 

@@ -24,7 +24,9 @@ from .model_facts import ModelFacts, read_facts
 from .model_files import (
     CLIPS,
     EXPORT_AGAIN,
+    INT8,
     LICENSE,
+    ONNX,
     POOLED,
     REJECTION,
     check_onnx_file,
@@ -75,7 +77,9 @@ def model_files(
     facts = facts or read_facts(folder)
     paths = [folder / name for name in DESCRIPTIONS]
     paths += [*weights_files(folder), *_onnx_files(folder)]
-    files: Files = {path.name: path for path in sorted(paths) if path.is_file()}
+    files: Files = {
+        path.relative_to(folder).as_posix(): path for path in sorted(paths) if path.is_file()
+    }
     for path_name in files:
         if not is_inside(folder, path_name):
             raise ModelError(folder / path_name, OUTSIDE, NO_LINK)
@@ -97,21 +101,23 @@ def _without_paths(folder: Path, files: Files, facts: ModelFacts) -> Files:
 
 def _onnx_files(folder: Path) -> list[Path]:
     """List what `export` wrote. Raises `ModelError` if it was not that, or from other weights."""
-    answers = onnx_file(folder)
-    if answers is None:
+    if onnx_file(folder) is None:
         return []
     record = read_record(folder)
-    check_onnx_file(folder, answers, record)
-    paths = [folder / name for name in record["digests"]]
-    for path in paths:
-        if not path.is_file() or not has_digest(path, record["digests"][path.name]):
+    check_onnx_file(folder, record)
+    names = [name for name in (ONNX, INT8) if name in record["digests"]]
+    for name in names:
+        path = folder / name
+        if not path.is_file() or not has_digest(path, record["digests"][name]):
             raise ModelError(path, "is not the file that export wrote", EXPORT_AGAIN)
-    return [folder / RECORD, *paths]
+    return [folder / RECORD, *(folder / name for name in names)]
 
 
 def left_out(folder: Path, files: Mapping[str, Path | bytes]) -> list[str]:
     """Name what lies in a model folder and is not uploaded."""
-    return sorted({path.name for path in folder.iterdir()} - files.keys())
+    within = (folder / ONNX).parent
+    paths = {path for path in folder.iterdir() if path != within} | set(within.glob("*"))
+    return sorted({path.relative_to(folder).as_posix() for path in paths} - files.keys())
 
 
 def is_inside(folder: Path, name: str) -> bool:

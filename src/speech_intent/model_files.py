@@ -6,7 +6,7 @@ from typing import Any, Literal
 from .digests import has_digest
 from .errors import ModelError
 from .json_fields import REMEDY, Fields
-from .model_config import CONFIG, EXTRACTOR, RECORD, extractor_fields
+from .model_config import CONFIG, EXTRACTOR, RECORD, extractor_fields, read_record
 
 Engine = Literal["auto", "onnx", "torch"]
 
@@ -19,50 +19,55 @@ WEIGHTS = (
     PICKLE,
     PICKLE + INDEX,
 )
-ONNX = "model.onnx"  # this and the next one: what `export` writes, with a record
-INT8 = "model-int8.onnx"  # only where it pays
+# What `export` writes, with a record that says which answers. Transformers.js looks there.
+ONNX = "onnx/model.onnx"
+INT8 = "onnx/model_quantized.onnx"  # only where it answers, or Transformers.js may ask for it
 CLIPS = "clips.csv"  # the clips that it was trained, validated and tested on
 POOLED = "pooled.safetensors"  # what its head saw of them; only `add_intent` reads it
 REJECTION = "unknown.safetensors"  # what decides whether it answers at all
 LICENSE = "LICENSE"  # of the encoder, where its terms ask that it comes along
 LFS_POINTER = b"version https://git-lfs"
+# The families of waveform classifiers that Transformers.js has.
+TRANSFORMERS_JS = ("wav2vec2", "wavlm", "hubert", "unispeech", "unispeech-sat")
 EXPORT_AGAIN = "run python -m speech_intent.export again, or choose the engine torch"
 
 
 def onnx_file(folder: Path) -> Path | None:
-    """Find the ONNX file that answers, the reduced form where there is one.
+    """Find the ONNX file that answers.
 
-    None if `export` has not been there.
+    None if `export` has not been there, or an earlier version of it, which put its files elsewhere.
+    Raises `ModelError` for a record that cannot be read.
     """
-    if not (folder / RECORD).is_file():
+    names = [name for name in (ONNX, INT8) if (folder / name).is_file()]
+    if not names or not (folder / RECORD).is_file():
         return None
-    for name in (INT8, ONNX):
-        if (folder / name).is_file():
-            return folder / name
-    return None
+    name = answering(read_record(folder))
+    return folder / name if name in names else None
 
 
-def check_onnx_file(folder: Path, file: Path, record: dict[str, Any]) -> None:
-    """Raise `ModelError` for an ONNX file that is not the one of `export`'s record.
+def answering(record: dict[str, Any]) -> str:
+    """Name the file that answers by `export`'s record."""
+    return INT8 if "int8" in record["precision"] else ONNX
 
-    Or one that was made from other weights than lie beside it.
+
+def check_onnx_file(folder: Path, record: dict[str, Any]) -> None:
+    """Raise `ModelError` if the ONNX file that answers is not the one of `export`'s record.
+
+    Or was made from other weights than lie beside it.
     """
-    answers = INT8 if "int8" in record["precision"] else ONNX
-    if file.name != answers:
-        problem = f"its {RECORD} says that {answers} answers, and there is {file.name}"
-        raise ModelError(folder, problem, EXPORT_AGAIN)
-    if not _is_the_one(file, record["digests"]):
-        problem = disguise(file) or "is not the file that export wrote"
-        raise ModelError(file, problem, EXPORT_AGAIN)
+    name = answering(record)
+    if not _is_the_one(folder / name, record["digests"].get(name)):
+        problem = disguise(folder / name) or "is not the file that export wrote"
+        raise ModelError(folder / name, problem, EXPORT_AGAIN)
     for weights in filter(Path.is_file, weights_files(folder)):
-        if not _is_the_one(weights, record["weights"]):
-            problem = f"{file.name} was made from other weights than those beside it"
+        if not _is_the_one(weights, record["weights"].get(weights.name)):
+            problem = f"{name} was made from other weights than those beside it"
             raise ModelError(folder, problem, EXPORT_AGAIN)
 
 
-def _is_the_one(file: Path, digests: dict[str, str]) -> bool:
+def _is_the_one(file: Path, digest: str | None) -> bool:
     try:
-        return has_digest(file, digests.get(file.name))
+        return has_digest(file, digest)
     except OSError as error:
         raise ModelError(file, f"cannot be read ({error.strerror})", REMEDY) from error
 
@@ -102,7 +107,8 @@ def missing_files(folder: Path, engine: Engine = "torch") -> list[str]:
     if engine != "torch" and onnx_file(folder):
         return missing
     if engine == "onnx":
-        return [*missing, ONNX]
+        has_record = (folder / RECORD).is_file()
+        return [*missing, answering(read_record(folder)) if has_record else ONNX]
     files = weights_files(folder)
     if not files:
         missing.append(SAFETENSORS)

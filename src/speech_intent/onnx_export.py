@@ -13,8 +13,9 @@ from scipy.special import softmax
 from . import evaluation, features, held_out, hub_models
 from .digests import sha256
 from .errors import ModelError
+from .export_files import install, make_record
 from .model_config import CONFIG, EXTRACTOR, PROCESSOR, RECORD
-from .model_files import INT8, ONNX, weights_files
+from .model_files import INT8, ONNX, TRANSFORMERS_JS, weights_files
 from .onnx_graph import quantise, store_halves, write_onnx
 from .onnx_model import OnnxModel, reduced_precisions
 from .predict import IntentClassifier
@@ -67,13 +68,13 @@ class Choice:
 
 
 def export(folder: Path, data: str | Path | None = None) -> dict[str, Any]:
-    """Write model.onnx, model-int8.onnx where it pays, and onnx.json into a model folder.
+    """Write onnx/model.onnx and onnx.json into a model folder; return the latter's content.
 
-    Returns the last's content. In float32, scores are within 1e-4 of torch's for clips alone and
-    filled up in one batch, else `ModelError`. All but a small model then answer in the fastest
-    reduced precision that costs little: no score of fixed signals moves by more than 5e-3, or with
-    `data` (a recipe's: see `data.load_data`) no more than 0.5 points of accuracy on validation
-    clips are lost. Raises `DataError` for such data.
+    And onnx/model_quantized.onnx, where it answers or Transformers.js would ask for it. In float32,
+    scores are within 1e-4 of torch's for clips alone and filled up in one batch, else `ModelError`.
+    All but a small model then answer in the fastest reduced precision that costs little: no score
+    of fixed signals moves by more than 5e-3, or with `data` (a recipe's: see `data.load_data`) no
+    more than 0.5 points of accuracy on validation clips are lost. Raises `DataError` for such data.
     """
     if not folder.is_dir():
         problem = "there is no such folder"
@@ -84,6 +85,7 @@ def export(folder: Path, data: str | Path | None = None) -> dict[str, Any]:
     probe = make_probe(reference)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as scratch_name:
         scratch = Path(scratch_name)
+        (scratch / ONNX).parent.mkdir()
         for name in (CONFIG, EXTRACTOR, PROCESSOR):
             if (folder / name).is_file():
                 shutil.copy(folder / name, scratch)
@@ -93,26 +95,14 @@ def export(folder: Path, data: str | Path | None = None) -> dict[str, Any]:
             trial = make_trial(exact.model, folder, str(data))
         n_parameters = reference.network.num_parameters()
         choice = choose_precision(scratch, probe, trial, n_parameters)
-        record = make_record(scratch, choice.precision) | {
+        is_for_js = reference.config.model_type in TRANSFORMERS_JS
+        record = make_record(scratch, choice.precision, is_for_js) | {
             "weights": weights,
             "reduced": choice.costs,
             "difference": exact.difference,
         }
         install(scratch, folder, record)
     return record
-
-
-def make_record(scratch: Path, precision: str) -> dict[str, Any]:
-    """Say which files of a scratch folder answer in a precision, and nothing yet of their worth."""
-    names = [ONNX, INT8] if "int8" in precision else [ONNX]
-    digests = {name: sha256(scratch / name) for name in names}
-    return {
-        "precision": precision,
-        "digests": digests,
-        "weights": {},
-        "reduced": [],
-        "difference": 0.0,
-    }
 
 
 def make_probe(reference: TorchModel) -> Probe:
@@ -202,8 +192,6 @@ def choose_precision(
     store_halves(scratch / INT8, scratch / INT8)
     costs = []
     for precision in reduced_precisions():
-        if not precision.startswith("int8"):
-            (scratch / INT8).unlink(missing_ok=True)  # else it would be the one to answer
         form = load_form(scratch, precision, probe)
         cost: dict[str, Any] = {"precision": precision, "difference": form.difference}
         if trial is not None:
@@ -237,11 +225,3 @@ def accuracy_cost(reduced: OnnxModel, trial: Trial) -> dict[str, Any]:
 
 def _accuracy(answers: pd.DataFrame) -> float:
     return (answers["predicted"] == answers["intent"]).mean()
-
-
-def install(scratch: Path, folder: Path, record: dict[str, Any]) -> None:
-    """Move the files that answer in the record's precision into a model folder."""
-    write_json(scratch / RECORD, record)
-    (folder / INT8).unlink(missing_ok=True)
-    for name in [*record["digests"], RECORD]:  # the record last: it speaks of the others
-        (scratch / name).replace(folder / name)

@@ -15,7 +15,7 @@ import numpy as np
 from . import compiled_models, features
 from .errors import ModelError
 from .model_config import read_config, read_extractor, read_record
-from .model_files import EXPORT_AGAIN, INT8, check_onnx_file, onnx_file
+from .model_files import EXPORT_AGAIN, INT8, ONNX, answering, check_onnx_file, onnx_file
 from .outputs import Outputs
 from .quiet_openvino import load_openvino
 
@@ -47,10 +47,10 @@ class OnnxModel:
             remedy = "run python -m speech_intent.export on it"
             raise ModelError(folder, "has no ONNX file of ours", remedy)
         record = read_record(folder)
-        place = _place(file, record, parallel) if cache else None
+        place = _place(record, parallel) if cache else None
         # Reading and hashing leave this thread free to import OpenVINO.
         with ThreadPoolExecutor(1) as beside:
-            finding = beside.submit(_find_compiled, folder, file, record, place)
+            finding = beside.submit(_find_compiled, folder, record, place)
             options = _options(record["precision"], parallel)
             self._kept = finding.result()  # the numbers of a compiled model stay where they are
         self._compiled = _compile(file, options, self._kept)
@@ -58,7 +58,7 @@ class OnnxModel:
         self.gives_pooled = len(self._compiled.outputs) > 1
         arithmetic = self._compiled.get_property("INFERENCE_PRECISION_HINT")
         self.precision = NAMES[arithmetic.get_type_name()]
-        if file.name == INT8:
+        if answering(record) == INT8:
             self.precision = f"int8+{self.precision}"
 
     def _check_shapes(self, file: Path) -> None:
@@ -132,16 +132,16 @@ class Kept:
     blob: np.ndarray | None = None  # uint8, (n_bytes,)
 
 
-def _place(file: Path, record: dict[str, Any], parallel: bool) -> Path | None:
+def _place(record: dict[str, Any], parallel: bool) -> Path | None:
     """Find where the compiled form of the file that the record speaks of is kept."""
-    digest = record["digests"].get(file.name, "")
+    digest = record["digests"].get(answering(record), "")
     choices = {"precision": record["precision"], "parallel": parallel, "group": GROUP}
     return compiled_models.place(digest, **choices)
 
 
-def _find_compiled(folder: Path, file: Path, record: dict[str, Any], place: Path | None) -> Kept:
+def _find_compiled(folder: Path, record: dict[str, Any], place: Path | None) -> Kept:
     """Check that the files belong together, and look for the compiled form of this one."""
-    check_onnx_file(folder, file, record)
+    check_onnx_file(folder, record)
     return Kept(place, None if place is None else compiled_models.read(place))
 
 
@@ -186,7 +186,7 @@ def reduced_precisions() -> list[str]:
 def describe(record: dict[str, Any]) -> str:
     """Say in words what onnx.json holds."""
     difference = f"{record['difference']:.1e}"
-    lines = [f"model.onnx: float32 scores within {difference} of torch's on fixed signals."]
+    lines = [f"{ONNX}: float32 scores within {difference} of torch's on fixed signals."]
     lines += [_describe_reduced(row) for row in record["reduced"]]
     lines.append(f"It answers in {record['precision']}.")
     return "\n".join(lines)
