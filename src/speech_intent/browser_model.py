@@ -24,7 +24,7 @@ def description(folder: Path) -> dict[str, Any]:
     file = onnx_file(folder)
     if file is None:
         raise ModelError(folder, "has no ONNX file of ours", EXPORT)
-    check_onnx_file(folder, file, read_record(folder))
+    check_onnx_file(folder, read_record(folder))
     extractor = read_extractor(folder, config.takes_mels)
     if extractor.sampling_rate != RATE:
         problem = f"hears audio at {extractor.sampling_rate} Hz, and a page gives {RATE}"

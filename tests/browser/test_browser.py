@@ -11,13 +11,12 @@ import signal
 import subprocess
 import sys
 import time
-from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 import soundfile
 from page_server import ROOT, page_server
-from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import BrowserContext, Page, expect
 
 from speech_intent import IntentClassifier, audio
 from speech_intent.listening import Listener, Request
@@ -26,7 +25,6 @@ from speech_intent.paths import BUNDLED, SHIPPED
 SCREENSHOTS = ROOT / "runs" / "browser"
 SECONDS = 1000  # playwright counts in milliseconds
 PHONE = {"width": 390, "height": 844}
-DESKTOP = {"width": 1000, "height": 760}
 # A voice that says much, and two intents that each have a word of their own.
 VOICE = "flite-rms"
 WORDS = {"battery": "battery", "casual_talk_goodbye": "bye"}
@@ -35,61 +33,10 @@ elements => elements.filter(e => e.getBoundingClientRect().right > innerWidth)
                     .map(e => e.outerHTML)
 """
 
-expect.set_options(timeout=60 * SECONDS)  # a busy machine is slow, not wrong
-
 
 def rows(split: str) -> list[dict[str, str]]:
     with (BUNDLED / "csv" / f"{split}.csv").open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
-
-
-@pytest.fixture(scope="module")
-def microphone(tmp_path_factory):
-    """Put a bundled clip before the microphone; give its seconds.
-
-    It is played once, whenever a recording starts.
-    """
-    path = tmp_path_factory.mktemp("microphone") / "playing.wav"
-
-    def play(file_name: str) -> float:
-        waveform, rate = soundfile.read(BUNDLED / file_name)
-        soundfile.write(path, np.pad(waveform, rate // 4), rate)
-        return len(waveform) / rate + 0.5
-
-    play.path = path
-    return play
-
-
-@pytest.fixture(scope="module")
-def browser(microphone):
-    executable = shutil.which("chromium")
-    assert executable, "needs Chromium; on Debian: apt install chromium"
-    arguments = [
-        "--no-sandbox",  # in containers, where there is no other user
-        "--use-fake-device-for-media-stream",
-        "--use-fake-ui-for-media-stream",
-        f"--use-file-for-fake-audio-capture={microphone.path}%noloop",
-    ]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=arguments)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def context(browser) -> BrowserContext:
-    """A browser of a new user; afterwards, all its requests must have been to this machine."""
-    context = browser.new_context(viewport=DESKTOP)
-    hosts = []
-
-    def note(request) -> None:
-        hosts.append(urlsplit(request.url).hostname)  # None: data: and blob:
-
-    context.on("request", note)
-    yield context
-    context.close()
-    assert "127.0.0.1" in hosts
-    assert set(hosts) <= {"127.0.0.1", None}
 
 
 @pytest.fixture
