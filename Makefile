@@ -8,7 +8,7 @@ NOTEBOOKS := $(wildcard jupyter_notebooks/*.ipynb)
 NORMALISE := $(BIN)/nbstripout --keep-output --drop-output-type stream:stderr --extra-keys metadata.language_info
 EXECUTE := $(BIN)/jupyter nbconvert --to notebook --execute --log-level WARN
 
-.PHONY: help setup run serve page test test-cluster test-browser mutants check notebooks models
+.PHONY: help setup run serve page page-static test test-cluster test-browser mutants check notebooks models
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 14
@@ -42,6 +42,13 @@ serve: $(VENV)/.installed-serve ## Answer over HTTP on 127.0.0.1:8000
 page: $(VENV)/.installed-demo ## Serve a page to try the classifier and to record data: http://127.0.0.1:7860
 	$(BIN)/python app.py
 
+page-static: $(VENV)/.installed-space ## Serve a page that answers in the browser, with no server behind it: http://127.0.0.1:7861
+	rm -rf runs/page-static
+	$(BIN)/python -m speech_intent.publish models/moonshine-tiny-scooter USER/spoken-requests \
+		--space --dry-run runs/page-static
+	@echo "Open http://127.0.0.1:7861"
+	$(BIN)/python -m http.server 7861 --bind 127.0.0.1 --directory runs/page-static
+
 test: $(VENV)/.installed-dev ## Run the whole test suite, a file a core
 	$(BIN)/python -m pytest
 
@@ -49,7 +56,7 @@ test: $(VENV)/.installed-dev ## Run the whole test suite, a file a core
 test-cluster: $(VENV)/.installed-dev $(VENV)/.installed-cluster ## Run the tests on two simulated Ray nodes
 	$(BIN)/python -m pytest -n 0 tests/cluster
 
-test-browser: $(VENV)/.installed-browser ## Test the page in Chromium (on Debian: apt install chromium)
+test-browser: $(VENV)/.installed-browser ## Test both pages in Chromium (on Debian: apt install chromium)
 	$(BIN)/python -m pytest -n 0 tests/browser
 
 mutants: $(VENV)/.installed-dev ## Change the code in small ways, one at a time: the tests must notice each (an hour)

@@ -34,6 +34,7 @@ def copy(onnx_folder, tmp_path) -> Path:
 def large(monkeypatch):
     """Let the tiny model count as one that gains by a reduced precision."""
     monkeypatch.setattr(onnx_export, "REDUCIBLE", 0)
+    monkeypatch.setattr(onnx_export, "QUANTISABLE", 0)
 
 
 def read_record(folder: Path) -> dict:
