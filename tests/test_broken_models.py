@@ -230,14 +230,22 @@ def index(content: bytes) -> Damage:
 TORCH |= {f"index {i}": index(content) for i, content in enumerate(INDEXES)}
 del TORCH["an index of nothing"]  # model.safetensors comes first, and is whole
 
-DIGESTS: list[object] = [{}, [], None, {"model.onnx": 7}, {"model.onnx": "0"}, "0" * 64]
-DIGESTS += [{"model.onnx": "0" * 64}, {"other.onnx": "0" * 64}]
+DIGESTS: list[object] = [{}, [], None, {"onnx/model.onnx": 7}, {"onnx/model.onnx": "0"}, "0" * 64]
+DIGESTS += [{"onnx/model.onnx": "0" * 64}, {"model.onnx": "0" * 64}]
+
+
+def reduced(folder: Path) -> None:
+    """Let the file in 8 bits answer, and be another."""
+    record(precision="int8+float32")(folder)
+    written("onnx/model_quantized.onnx", b"onnx")(folder)
+
+
 ONNX: dict[str, Damage] = {
     **{f"digests {i}": record(digests=digests) for i, digests in enumerate(DIGESTS)},
     **{f"weights {i}": record(weights=value) for i, value in enumerate([[], 7, {"a": 1}, {}])},
     **{
         f"precision {value!r}": record(precision=value)
-        for value in (..., None, 7, "float64", "int8+float32", [], {}, "")
+        for value in (..., None, 7, "float64", "int8", [], {}, "")
     },
     **{f"difference {value!r}": record(difference=value) for value in (..., "0", -1, float("nan"))},
     **{f"reduced {i}": record(reduced=value) for i, value in enumerate([..., 7, {}, [7], [{}]])},
@@ -246,12 +254,12 @@ ONNX: dict[str, Damage] = {
         for i, content in enumerate([b"{}", b"[]", b"", b"null", DEEP, b"\xff"])
     },
     "an earlier record": record(digests=..., weights="0" * 64),
-    "another file": written("model.onnx", b"onnx" * 1_000),
-    "an empty file": written("model.onnx", b""),
-    "a web page": written("model.onnx", b"<!doctype html>"),
-    "a pointer": written("model.onnx", b"version https://git-lfs.github.com/spec/v1\n"),
-    "cut short": cut("model.onnx", -1),
-    "8 bits of another export": written("model-int8.onnx", b"onnx"),
+    "another file": written("onnx/model.onnx", b"onnx" * 1_000),
+    "an empty file": written("onnx/model.onnx", b""),
+    "a web page": written("onnx/model.onnx", b"<!doctype html>"),
+    "a pointer": written("onnx/model.onnx", b"version https://git-lfs.github.com/spec/v1\n"),
+    "cut short": cut("onnx/model.onnx", -1),
+    "8 bits of another export": reduced,
     "other weights": cut("model.safetensors", -1),
     "Whisper": config(model_type="whisper"),
 }

@@ -478,7 +478,11 @@ def test_what_the_onnx_form_costs_is_said(tmp_path):
     record |= {"digests": {}, "weights": {}}
     (folder / "onnx.json").write_text(json.dumps(record))
     _, body = split_card(card_of(folder))
-    words = "As ONNX for the fast engine: model.onnx: float32 scores within 1.2e-06 of torch's"
+    assert "As ONNX" not in body  # of an earlier version, which put its files elsewhere
+    (folder / "onnx").mkdir()
+    (folder / "onnx/model.onnx").write_bytes(b"")
+    _, body = split_card(card_of(folder))
+    words = "As ONNX for the fast engine: onnx/model.onnx: float32 scores within 1.2e-06 of torch's"
     assert words in body
 
 

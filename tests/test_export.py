@@ -33,7 +33,7 @@ def test_a_model_is_exported_with_the_cost_on_data(model_folder, tone_folder, tm
     said = capsys.readouterr().out
     assert words in said
     assert said.endswith("It answers in float32.\n")
-    assert (folder / "model.onnx").exists()
+    assert (folder / "onnx/model.onnx").exists()
 
 
 @pytest.mark.parametrize(

@@ -102,22 +102,35 @@ def test_a_hub_id_is_downloaded_once_and_found_without_the_hub(hub, model_folder
 def test_only_the_file_that_answers_is_downloaded(hub, onnx_folder, tmp_path, monkeypatch):
     hub_client.upload("tester/exported", onnx_folder)
     reduced = shutil.copytree(onnx_folder, tmp_path / "reduced")
-    (reduced / "model-int8.onnx").write_bytes(b"8 bits")
+    record = json.loads((reduced / "onnx.json").read_text())
+    (reduced / "onnx.json").write_text(json.dumps(record | {"precision": "int8+float32"}))
     hub_client.upload("tester/reduced", reduced)
     unmarked = shutil.copytree(reduced, tmp_path / "unmarked")
     (unmarked / "onnx.json").unlink()
     hub_client.upload("tester/unmarked", unmarked)
     for name, engine, file in [
-        ("exported", "auto", "model.onnx"),
+        ("exported", "auto", "onnx/model.onnx"),
         ("exported", "torch", "model.safetensors"),
-        ("reduced", "onnx", "model-int8.onnx"),
+        ("reduced", "onnx", "onnx/model_quantized.onnx"),
         ("reduced", "torch", "model.safetensors"),
         ("unmarked", "auto", "model.safetensors"),  # the ONNX file is not one of ours
     ]:
         hub_client.use_cache(monkeypatch, tmp_path / f"{name}-{engine}")
         folder = hub_models.model_folder(f"tester/{name}", engine)
-        heavy = {path.name for path in folder.iterdir() if path.suffix != ".json"}
+        paths = [path for path in folder.rglob("*.*") if path.suffix != ".json"]
+        heavy = {path.relative_to(folder).as_posix() for path in paths}
         assert heavy == {"clips.csv", file}
+        assert IntentClassifier.from_pretrained(f"tester/{name}", engine).predict(CLIP).label
+
+
+def test_a_record_that_cannot_be_read_is_named(hub, onnx_folder, tmp_path):
+    folder = shutil.copytree(onnx_folder, tmp_path / "model")
+    (folder / "onnx.json").write_text("[]")
+    hub_client.upload("tester/unreadable", folder)
+    with pytest.raises(ModelError) as error:
+        hub_models.model_folder("tester/unreadable", "auto")
+    assert error.value.name.endswith("onnx.json")
+    assert error.value.problem == "holds no JSON object"
 
 
 def test_other_files_come_on_demand_alone(hub, model_folder, tmp_path, monkeypatch):
@@ -274,7 +287,7 @@ def test_what_a_folder_must_hold_depends_on_the_engine(model_folder, onnx_folder
     with pytest.raises(ModelError) as error:
         hub_models.model_folder(model_folder, "onnx")
     remedy = "run python -m speech_intent.export on the folder"
-    assert error.value.reason == f"has no model.onnx; {remedy}"
+    assert error.value.reason == f"has no onnx/model.onnx; {remedy}"
     folder = shutil.copytree(onnx_folder, tmp_path / "weightless")
     (folder / "model.safetensors").unlink()
     assert hub_models.model_folder(folder, "onnx") == folder

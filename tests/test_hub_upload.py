@@ -94,17 +94,20 @@ REDUCED = {
 
 def test_what_export_wrote_is_published_too(onnx_folder):
     files = hub_upload.model_files(onnx_folder, "user/name", without_results=True)
-    assert {"model.onnx", "onnx.json", "model.safetensors"} < set(files)
+    names = {"onnx/model.onnx", "onnx/model_quantized.onnx", "onnx.json", "model.safetensors"}
+    assert names < set(files)
+    assert hub_upload.left_out(onnx_folder, files) == []
     assert "float32 scores within" in files["README.md"].decode()
 
 
 STRAY = ["notes.txt", "predictions.csv", ".env", "optimizer.bin", "token.json", "a.safetensors"]
-STRAY += ["model.onnx", "training_args.bin", "pytorch_model.bin"]
+STRAY += ["model.onnx", "onnx/other.onnx", "training_args.bin", "pytorch_model.bin"]
 
 
 def test_what_else_lies_there_is_not_published_and_is_named(model_folder, tmp_path):
     folder = shutil.copytree(model_folder, tmp_path / "model")
     (folder / "checkpoints").mkdir()
+    (folder / "onnx").mkdir()
     for name in ("README.md", *STRAY):
         (folder / name).write_text("private")
     files = hub_upload.model_files(folder, "user/name")
@@ -158,9 +161,10 @@ def test_no_folder_is_not_looked_for_on_the_hub(tmp_path, monkeypatch):
         hub_upload.model_files(Path("user/name"), "user/name")
 
 
-def test_an_onnx_file_that_export_did_not_write_is_not_published(onnx_folder, tmp_path):
+@pytest.mark.parametrize("name", ["model.onnx", "model_quantized.onnx"])
+def test_an_onnx_file_that_export_did_not_write_is_not_published(onnx_folder, tmp_path, name):
     folder = shutil.copytree(onnx_folder, tmp_path / "model")
-    (folder / "model.onnx").write_bytes(b"foreign")
+    (folder / "onnx" / name).write_bytes(b"foreign")
     with pytest.raises(ModelError, match="is not the file that export wrote"):
         hub_upload.model_files(folder, "user/name", without_results=True)
 

@@ -177,7 +177,7 @@ def test_the_engine_that_was_asked_for_is_not_replaced(inference, clip, model_fo
     assert inference.main([str(clip), "--engine", "onnx", "--model", str(model_folder)]) == 1
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
-    assert err.startswith(f"error: {model_folder}: has no model.onnx; ")
+    assert err.startswith(f"error: {model_folder}: has no onnx/model.onnx; ")
 
 
 def test_a_folder_that_cannot_be_listed_is_refused(run, clip, monkeypatch):

@@ -30,7 +30,7 @@ def test_the_shipped_model_is_read_whole():
     assert (config.rejection_threshold, config.takes_mels) == (None, False)
     assert read_extractor(SHIPPED, takes_mels=False) == ExtractorConfig(16_000, False)
     record = read_record(SHIPPED)
-    assert list(record["digests"]) == ["model.onnx"]
+    assert list(record["digests"]) == ["onnx/model.onnx"]
     assert list(record["weights"]) == ["model.safetensors"]
 
 

@@ -76,7 +76,7 @@ def test_logits_are_those_of_torch_alone_and_filled_up_in_a_batch(onnx_folder, c
 def test_onnx_runtime_reads_the_same_file(onnx_folder, clips):
     model = OnnxModel(onnx_folder)
     inputs = features.model_inputs(clips, model.extractor, "mask")
-    session = onnxruntime.InferenceSession(onnx_folder / "model.onnx")
+    session = onnxruntime.InferenceSession(onnx_folder / "onnx/model.onnx")
     logits, pooled = session.run(None, inputs)
     ours = model.run(inputs)
     np.testing.assert_allclose(logits, ours.logits, atol=1e-3)
@@ -143,7 +143,7 @@ def test_an_answer_imports_nothing_heavy_and_asks_no_other_host(onnx_folder, ton
 
 def test_a_folder_without_onnx_is_refused_where_it_was_asked_for(model_folder):
     with pytest.raises(
-        ModelError, match=r"has no model\.onnx; run python -m speech_intent\.export"
+        ModelError, match=r"has no onnx/model\.onnx; run python -m speech_intent\.export"
     ):
         IntentClassifier.from_pretrained(model_folder, "onnx")
     with pytest.raises(ModelError, match="has no ONNX file of ours; run python"):
@@ -199,10 +199,10 @@ def test_a_damaged_file_is_named(copy, name, content):
     ],
 )
 def test_an_onnx_file_that_export_did_not_write_is_refused(copy, content, problem):
-    (copy / "model.onnx").write_bytes(content)
+    (copy / "onnx/model.onnx").write_bytes(content)
     with pytest.raises(ModelError) as error:
         IntentClassifier.from_pretrained(copy)
-    assert error.value.name == str(copy / "model.onnx")
+    assert error.value.name == str(copy / "onnx/model.onnx")
     assert error.value.problem == problem
     remedy = "run python -m speech_intent.export again, or choose the engine torch"
     assert error.value.remedy == remedy
@@ -217,8 +217,10 @@ def test_a_foreign_onnx_file_beside_the_right_weights_is_refused(copy, tone):
         network.classifier.bias[0] += 0.5
     network.save_pretrained(other)
     onnx_export.export(other)
-    shutil.copy(other / "model.onnx", copy / "model.onnx")
-    with pytest.raises(ModelError, match=r"model\.onnx: is not the file that export wrote; run"):
+    shutil.copy(other / "onnx/model.onnx", copy / "onnx/model.onnx")
+    with pytest.raises(
+        ModelError, match=r"onnx/model\.onnx: is not the file that export wrote; run"
+    ):
         IntentClassifier.from_pretrained(copy)
 
 
@@ -226,6 +228,18 @@ def rewrite(folder: Path, name: str, **changed) -> None:
     """Change fields of a JSON file of a model."""
     content = json.loads((folder / name).read_text()) | changed
     (folder / name).write_text(json.dumps(content))
+
+
+def test_what_an_earlier_version_wrote_is_as_not_exported(copy):
+    (copy / "onnx/model.onnx").rename(copy / "model.onnx")
+    shutil.rmtree(copy / "onnx")
+    record = json.loads((copy / "onnx.json").read_text())
+    digests = {"model.onnx": record["digests"]["onnx/model.onnx"]}
+    (copy / "onnx.json").write_text(json.dumps(record | {"digests": digests}))
+    assert IntentClassifier.from_pretrained(copy).engine == "torch"
+    words = r"has no onnx/model\.onnx; run python -m speech_intent\.export on the folder"
+    with pytest.raises(ModelError, match=words):
+        IntentClassifier.from_pretrained(copy, "onnx")
 
 
 def test_a_record_of_an_earlier_version_is_made_again(copy):
@@ -244,7 +258,7 @@ def test_outputs_and_labels_agree(copy):
     rewrite(copy, "config.json", id2label={i: f"intent {i}" for i in range(3)})
     with pytest.raises(ModelError) as error:
         IntentClassifier.from_pretrained(copy)
-    assert error.value.name == str(copy / "model.onnx")
+    assert error.value.name == str(copy / "onnx/model.onnx")
     assert error.value.problem == "has 4 outputs, and config.json names 3 intents"
 
 
@@ -363,14 +377,14 @@ def test_other_weights_of_the_same_size_path_and_time_are_not_taken_for_the_old_
     copy, cache, clips
 ):
     before = OnnxModel(copy)(clips)
-    status = (copy / "model.onnx").stat()
+    status = (copy / "onnx/model.onnx").stat()
     network = IntentClassifier.from_pretrained(copy, engine="torch").model.network
     with torch.no_grad():
         network.classifier.bias[0] += 5.0
     network.save_pretrained(copy)
     onnx_export.export(copy)
-    assert (copy / "model.onnx").stat().st_size == status.st_size
-    os.utime(copy / "model.onnx", ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert (copy / "onnx/model.onnx").stat().st_size == status.st_size
+    os.utime(copy / "onnx/model.onnx", ns=(status.st_atime_ns, status.st_mtime_ns))
     after = OnnxModel(copy)(clips)
     np.testing.assert_allclose(after[:, 0], before[:, 0] + 5.0, atol=1e-3)
 
@@ -437,7 +451,7 @@ def test_the_record_is_said_in_words():
         ],
     }
     assert describe(record).splitlines() == [
-        "model.onnx: float32 scores within 1.2e-06 of torch's on fixed signals.",
+        "onnx/model.onnx: float32 scores within 1.2e-06 of torch's on fixed signals.",
         "int8+bfloat16: no score of fixed signals moves by more than 1.3e-02.",
         "bfloat16: no score of fixed signals moves by more than 5.1e-03; "
         "the same label for 99.4 % of 180 validation clips, 0.56 points of accuracy lost.",

@@ -44,7 +44,8 @@ def target(tmp_path) -> Path:
     folder = tmp_path / "shipped"
     folder.mkdir()
     (folder / "README.md").write_text("the card")
-    (folder / "model.onnx").write_text("of other weights")
+    (folder / "onnx").mkdir()
+    (folder / "onnx" / "model.onnx").write_text("of other weights")
     return folder
 
 
