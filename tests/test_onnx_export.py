@@ -218,7 +218,13 @@ def test_a_large_model_answers_in_the_fastest_precision_that_costs_little(
 
 
 @pytest.mark.parametrize(
-    ("n_parameters", "choice"), [(5_000_000, "int8+bfloat16"), (4_999_999, "float32")]
+    ("n_parameters", "choice"),
+    [
+        (20_000_000, "int8+bfloat16"),
+        (19_999_999, "bfloat16"),
+        (5_000_000, "bfloat16"),
+        (4_999_999, "float32"),
+    ],
 )
 def test_of_a_small_model_every_cost_is_measured_and_float32_answers(
     tmp_path, monkeypatch, n_parameters, choice
