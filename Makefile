@@ -32,7 +32,7 @@ $(VENV)/.installed-%: pyproject.toml $(VENV)/.installed
 run: $(VENV)/.installed ## Execute the three notebooks on the bundled speech, then predict one clip
 	@mkdir -p runs
 	$(EXECUTE) --output-dir runs $(NOTEBOOKS)
-	$(BIN)/python inference.py dataset/audio/test-0001.mp3 --model "$$(ls -d runs/2*/model | tail -1)"
+	$(BIN)/python inference.py dataset/audio/test-0009.mp3 --model "$$(ls -d runs/2*/model | tail -1)"
 	@echo "Done. Executed notebooks: runs/*.ipynb. Model, metrics.json, predictions.csv and pictures:" \
 		"$$(ls -d runs/2*/model | tail -1 | xargs dirname)"
 

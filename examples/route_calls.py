@@ -1,6 +1,6 @@
 """Route calls: clips in, a queue for each out.
 
-python examples/route_calls.py dataset/audio/test-0001.mp3 --least 0.7
+python examples/route_calls.py dataset/audio/test-0009.mp3 --least 0.7
 
 Whoever was not understood goes to a person: an answer that is unknown or has a score below
 `--least`, an intent that has no route, a clip that cannot be used.
