@@ -273,7 +273,9 @@ def test_a_small_model_answers_in_float32_but_the_cost_is_measured(onnx_folder):
     assert list(record["digests"]) == ["onnx/model.onnx", "onnx/model_quantized.onnx"]
     assert list(record["weights"]) == ["model.safetensors"]
     assert record["precision"] == "float32"
-    assert [row["precision"] for row in record["reduced"]] == reduced_precisions()
+    # The last one as Transformers.js computes, whatever this processor is built for.
+    tried = list(dict.fromkeys([*reduced_precisions(), "int8+float32"]))
+    assert [row["precision"] for row in record["reduced"]] == tried
     assert all(0 < row["difference"] < 0.2 for row in record["reduced"])
     assert OnnxModel(onnx_folder).precision == "float32"
     assert not list(onnx_folder.glob(".export-*"))
@@ -298,7 +300,7 @@ def test_a_large_model_answers_in_8_bits_where_that_costs_little(copy, large, to
 def test_with_data_the_accuracy_decides(copy, large, tone_folder, monkeypatch):
     monkeypatch.setattr(onnx_export, "REDUCED_TOLERANCE", 0.0)
     record = onnx_export.export(copy, tone_folder)
-    (row,) = record["reduced"]
+    row = record["reduced"][0]
     assert row["data"] == str(tone_folder)
     assert (row["n"], row["agreement"], row["accuracy_lost"]) == (8, 1.0, 0.0)
     assert record["precision"] == row["precision"]
