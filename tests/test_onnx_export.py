@@ -244,6 +244,14 @@ def test_accuracy_decides_where_it_was_measured(cost, is_cheap):
     assert onnx_export.is_cheap(cost) is is_cheap
 
 
+def test_what_transformers_js_computes_is_measured_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_export, "load_form", lambda *_: Form(None, 0.25))
+    before = [{"precision": "int8+bfloat16", "difference": 0.5}]
+    costs = onnx_export.with_cost_for_js(before, tmp_path, PROBE)
+    assert costs == [*before, {"precision": "int8+float32", "difference": 0.25}]
+    assert onnx_export.with_cost_for_js(costs, tmp_path, PROBE) == costs
+
+
 def test_agreement_and_lost_accuracy_are_counted_clip_by_clip(monkeypatch, onnx_folder):
     exact = pd.DataFrame({"intent": list("abab"), "predicted": list("abaa")})  # 3 of 4
     reduced = pd.DataFrame({"intent": list("abab"), "predicted": list("bbab")})  # 3 of 4
