@@ -56,7 +56,7 @@ test: $(VENV)/.installed-dev ## Run the whole test suite, a file a core
 test-cluster: $(VENV)/.installed-dev $(VENV)/.installed-cluster ## Run the tests on two simulated Ray nodes
 	$(BIN)/python -m pytest -n 0 tests/cluster
 
-test-browser: $(VENV)/.installed-browser ## Test both pages in Chromium (on Debian: apt install chromium)
+test-browser: $(VENV)/.installed-browser ## Test both pages, and exported models, in Chromium (on Debian: apt install chromium)
 	$(BIN)/python -m pytest -n 0 tests/browser
 
 mutants: $(VENV)/.installed-dev ## Change the code in small ways, one at a time: the tests must notice each (an hour)

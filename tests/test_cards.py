@@ -63,6 +63,15 @@ def write_model(folder: Path, metrics: dict | None, labels=("off", "on")) -> Pat
     return folder
 
 
+def write_export(folder: Path) -> None:
+    """Write as much of an export as a card needs."""
+    record = {"precision": "float32", "difference": 1.2e-6, "reduced": []}
+    record |= {"digests": {}, "weights": {}}
+    (folder / "onnx.json").write_text(json.dumps(record))
+    (folder / "onnx").mkdir()
+    (folder / "onnx/model.onnx").write_bytes(b"")
+
+
 def facts_of(folder: Path, license=None, language=None, data_name=None) -> ModelFacts:
     return read_facts(folder, terms.given(license, language, data_name))
 
@@ -474,16 +483,40 @@ def test_calibration_and_unknown_requests_have_their_figures(tmp_path):
 
 def test_what_the_onnx_form_costs_is_said(tmp_path):
     folder = write_model(tmp_path, None)
-    record = {"precision": "float32", "difference": 1.2e-6, "reduced": []}
-    record |= {"digests": {}, "weights": {}}
-    (folder / "onnx.json").write_text(json.dumps(record))
-    _, body = split_card(card_of(folder))
-    assert "As ONNX" not in body  # of an earlier version, which put its files elsewhere
-    (folder / "onnx").mkdir()
-    (folder / "onnx/model.onnx").write_bytes(b"")
+    write_export(folder)
     _, body = split_card(card_of(folder))
     words = "As ONNX for the fast engine: onnx/model.onnx: float32 scores within 1.2e-06 of torch's"
     assert words in body
+    (folder / "onnx/model.onnx").rename(folder / "model.onnx")  # where earlier versions put it
+    _, body = split_card(card_of(folder))
+    assert "As ONNX" not in body
+
+
+@pytest.mark.parametrize(
+    ("model_type", "is_exported", "is_there"),
+    [
+        ("wav2vec2", True, True),
+        ("unispeech-sat", True, True),
+        ("wav2vec2", False, False),
+        ("whisper", True, False),  # Transformers.js knows it, but not to classify
+        ("data2vec-audio", True, False),
+    ],
+)
+def test_javascript_is_spoken_of_where_transformers_js_takes_the_model(
+    tmp_path, model_type, is_exported, is_there
+):
+    folder = write_model(tmp_path, None)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": model_type}))
+    if is_exported:
+        write_export(folder)
+    metadata, body = split_card(card_of(folder, name='a "b"'))
+    assert ("transformers.js" in metadata["tags"]) == is_there
+    assert metadata["library_name"] == "transformers"
+    snippets = re.findall(r"```js\n(.*?)```", body, flags=re.DOTALL)
+    assert len(snippets) == is_there
+    for snippet in snippets:
+        assert 'pipeline("audio-classification", "a \\"b\\"", { dtype: "fp32" })' in snippet
 
 
 def test_the_snippet_loads_the_model_by_its_name(tmp_path):

@@ -240,6 +240,9 @@ def test_what_an_earlier_version_wrote_is_as_not_exported(copy):
     words = r"has no onnx/model\.onnx; run python -m speech_intent\.export on the folder"
     with pytest.raises(ModelError, match=words):
         IntentClassifier.from_pretrained(copy, "onnx")
+    onnx_export.export(copy)
+    assert IntentClassifier.from_pretrained(copy).engine == "onnx"
+    assert not (copy / "model.onnx").exists()
 
 
 def test_a_record_of_an_earlier_version_is_made_again(copy):

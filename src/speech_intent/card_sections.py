@@ -12,6 +12,19 @@ from .names import escape_markdown
 from .onnx_model import describe
 from .remarks import remarks
 
+JAVASCRIPT = """The same in a browser, by
+[Transformers.js](https://huggingface.co/docs/transformers.js):
+
+```js
+import {{ pipeline }} from "@huggingface/transformers";
+
+const classifier = await pipeline("audio-classification", {name}, {{ dtype: "fp32" }});
+console.log(await classifier("clip.wav"));
+```
+
+Without `dtype` it takes the smaller file in 8 bits, which gives other scores.
+
+"""
 SYNTHETIC = "Synthetic voices are in what is said above: of people it may understand less."
 
 

@@ -9,6 +9,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from . import card_making, card_sections
 from .model_config import ModelConfig, read_config
 from .model_facts import ModelFacts, data_config
+from .model_files import TRANSFORMERS_JS, onnx_file
 from .model_results import FIGURES
 from .names import escape_markdown
 
@@ -27,12 +28,19 @@ def model_card(folder: Path, name: str, facts: ModelFacts) -> str:
     config = read_config(folder)
     title = Path(name).name
     template = Path(__file__).with_name("model_card.md").read_text(encoding="utf-8")
+    quoted = json.dumps(name, ensure_ascii=False)
+    tags = ["speech", "intent-classification", config.model_type]
+    javascript = ""
+    if config.model_type in TRANSFORMERS_JS and onnx_file(folder) is not None:
+        tags.append("transformers.js")  # for the Hub, which then shows a snippet of its own
+        javascript = card_sections.JAVASCRIPT.format(name=quoted)
     return template.format(
-        metadata=_metadata(title, config.model_type, facts),
+        metadata=_metadata(title, tags, facts),
         title=escape_markdown(title),
         labels=", ".join(escape_markdown(label) for label in config.id2label.values()),
         imports=_imports(config),
-        name=json.dumps(name, ensure_ascii=False),
+        name=quoted,
+        javascript=javascript,
         figures=card_sections.figures(folder, facts),
         unknown=card_sections.unknown(config, facts),
         made=card_making.made(folder, facts),
@@ -47,7 +55,7 @@ def _imports(config: ModelConfig) -> str:
     return OUR_SCORES if config.cut_to_clip else ""
 
 
-def _metadata(title: str, model_type: str, facts: ModelFacts) -> str:
+def _metadata(title: str, tags: list[str], facts: ModelFacts) -> str:
     """Write what the Hub reads of a model's card, as YAML."""
     encoders = [each.name for each in facts.sources if each.role == "encoder"]
     bases = [MOONSHINE_HUB if name == MOONSHINE else name for name in encoders]
@@ -59,7 +67,7 @@ def _metadata(title: str, model_type: str, facts: ModelFacts) -> str:
         library_name="transformers",
         license=facts.terms.license,
         language=one_or_all(facts.terms.languages),
-        tags=["speech", "intent-classification", model_type],
+        tags=tags,
         base_model=next((name for name in bases if name in (*on_hub, MOONSHINE_HUB)), None),
         datasets=list(dict.fromkeys(data)) or None,
         eval_results=_eval_results(facts) or None,

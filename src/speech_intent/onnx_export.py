@@ -30,6 +30,7 @@ REDUCIBLE = 5_000_000  # parameters; a smaller model gains too little by a reduc
 # By 8 bits too: Moonshine Tiny, of 7.7 million, is no faster than in bfloat16.
 QUANTISABLE = 20_000_000
 PLAIN = "plain.onnx"  # as torch wrote it, in float32
+JS_PRECISION = "int8+float32"  # closest to what Transformers.js makes of the file in 8 bits
 FLOAT32_TOLERANCE = 1e-4  # of scores
 REDUCED_TOLERANCE = 5e-3  # of scores on fixed signals, where no data say what it costs
 ACCURACY_LOST = 0.005  # at most, on validation clips
@@ -98,9 +99,10 @@ def export(folder: Path, data: str | Path | None = None) -> dict[str, Any]:
         n_parameters = reference.network.num_parameters()
         choice = choose_precision(scratch, probe, trial, n_parameters)
         is_for_js = reference.config.model_type in TRANSFORMERS_JS
+        costs = with_cost_for_js(choice.costs, scratch, probe) if is_for_js else choice.costs
         record = make_record(scratch, choice.precision, is_for_js) | {
             "weights": weights,
-            "reduced": choice.costs,
+            "reduced": costs,
             "difference": exact.difference,
         }
         install(scratch, folder, record)
@@ -203,6 +205,18 @@ def choose_precision(
         if n_parameters >= least and is_cheap(cost):
             return Choice(precision, costs)
     return Choice("float32", costs)
+
+
+def with_cost_for_js(
+    costs: list[dict[str, Any]],
+    scratch: Path,
+    probe: Probe,
+) -> list[dict[str, Any]]:
+    """Add what 8 bits cost beside float32, as Transformers.js computes, where nobody tried that."""
+    if any(cost["precision"] == JS_PRECISION for cost in costs):
+        return costs
+    form = load_form(scratch, JS_PRECISION, probe)
+    return [*costs, {"precision": JS_PRECISION, "difference": form.difference}]
 
 
 def is_cheap(cost: dict[str, Any]) -> bool:

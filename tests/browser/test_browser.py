@@ -15,23 +15,19 @@ import time
 import numpy as np
 import pytest
 import soundfile
-from page_server import ROOT, page_server
+from chromium import OUTSIDE, PHONE, SCREENSHOTS, SECONDS
+from page_server import page_server
 from playwright.sync_api import BrowserContext, Page, expect
 
 from speech_intent import IntentClassifier, audio
 from speech_intent.listening import Listener, Request
 from speech_intent.paths import BUNDLED, SHIPPED
 
-SCREENSHOTS = ROOT / "runs" / "browser"
-SECONDS = 1000  # playwright counts in milliseconds
-PHONE = {"width": 390, "height": 844}
+pytest_plugins = ["chromium"]
+
 # A voice that says much, and two intents that each have a word of their own.
 VOICE = "flite-rms"
 WORDS = {"battery": "battery", "casual_talk_goodbye": "bye"}
-OUTSIDE = """
-elements => elements.filter(e => e.getBoundingClientRect().right > innerWidth)
-                    .map(e => e.outerHTML)
-"""
 
 
 def rows(split: str) -> list[dict[str, str]]:

@@ -3,20 +3,16 @@
 Screenshots go to runs/browser.
 """
 
-import contextlib
-import functools
 import json
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from chromium import OUTSIDE, PHONE, SCREENSHOTS, SECONDS, served
 from page_server import ROOT
 from playwright.sync_api import BrowserContext, Page, expect
 
@@ -25,33 +21,12 @@ from speech_intent.model import NewClassifier, build_model
 from speech_intent.paths import BUNDLED, SHIPPED
 from speech_intent.predict import Prediction
 
-SCREENSHOTS = ROOT / "runs" / "browser"
-SECONDS = 1000  # playwright counts in milliseconds
-PHONE = {"width": 390, "height": 844}
+pytest_plugins = ["chromium"]
+
 N_CLIPS = 20
 # Of scores. Chromium's MP3 decoder rounds to 16 bits, ours does not.
 TOLERANCE = 1e-3
 SAME_SAMPLES = 1e-4
-OUTSIDE = """
-elements => elements.filter(e => e.getBoundingClientRect().right > innerWidth)
-                    .map(e => e.outerHTML)
-"""
-
-
-class QuietHandler(SimpleHTTPRequestHandler):
-    """Any web server that serves a folder."""
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@contextlib.contextmanager
-def served(folder: Path) -> Iterator[str]:
-    handler = functools.partial(QuietHandler, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
 
 
 def make_page(model: Path, folder: Path) -> Path:

@@ -1,17 +1,30 @@
 """Chromium, whose microphone plays files; what it asks for must be on this machine."""
 
+import contextlib
+import functools
 import shutil
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 import soundfile
+from page_server import ROOT
 from playwright.sync_api import BrowserContext, expect, sync_playwright
 
 from speech_intent.paths import BUNDLED
 
+SCREENSHOTS = ROOT / "runs" / "browser"
 SECONDS = 1000  # playwright counts in milliseconds
 DESKTOP = {"width": 1000, "height": 760}
+PHONE = {"width": 390, "height": 844}
+OUTSIDE = """
+elements => elements.filter(e => e.getBoundingClientRect().right > innerWidth)
+                    .map(e => e.outerHTML)
+"""
 
 expect.set_options(timeout=60 * SECONDS)  # a busy machine is slow, not wrong
 
@@ -63,3 +76,25 @@ def context(browser) -> BrowserContext:
     context.close()
     assert "127.0.0.1" in hosts
     assert set(hosts) <= {"127.0.0.1", None}
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Any web server that serves a folder."""
+
+    extensions_map = SimpleHTTPRequestHandler.extensions_map | {
+        ".mjs": "text/javascript",
+        ".wasm": "application/wasm",
+    }
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextlib.contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Serve a folder on this machine; give its address."""
+    handler = functools.partial(QuietHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
