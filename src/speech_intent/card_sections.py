@@ -5,12 +5,16 @@ from typing import Any
 
 from .markdown import listed, table
 from .model_config import RECORD, ModelConfig, read_record
-from .model_facts import ModelFacts
+from .model_facts import NO_LANGUAGE, SEVERAL, ModelFacts
 from .model_results import FIGURES
 from .names import escape_markdown
 from .onnx_model import describe
 from .remarks import remarks
 
+NO_SINGLE_LANGUAGE = {
+    SEVERAL: "It heard several languages",
+    NO_LANGUAGE: "What it heard is no language",
+}
 SYNTHETIC = "Synthetic voices are in what is said above: of people it may understand less."
 
 
@@ -44,14 +48,14 @@ def _figure_table(results: dict[str, Any]) -> str:
     return table(["figure", "value", "95 % interval"], rows)
 
 
-# Scores, and requests that it was not taught
+# Scores, and what it was not taught
 
 
 def unknown(config: ModelConfig, facts: ModelFacts) -> str:
     """Say how far scores can be believed, and what is made of clips that are no request."""
     parts = [_calibration(facts.results)]
     if not says_unknown(config):
-        parts.append("It always answers with one of its intents, whatever is said.")
+        parts.append("It always answers with one of its labels, whatever it hears.")
         return "\n\n".join(parts)
     parts.append(
         "The package's `IntentClassifier` calls `unknown` what is too unlike the taught requests; "
@@ -119,18 +123,27 @@ def _kinds(results: dict[str, Any]) -> list[str]:
 
 def use(config: ModelConfig, facts: ModelFacts) -> str:
     """Say what a model is meant for, and what nobody may expect of it."""
-    languages = ", ".join(map(escape_markdown, facts.terms.languages))
-    language = f"Its language is {languages}" if languages else "Nobody has said its language"
     parts = [
-        "It is meant for short recordings of one speaker who wants one of the intents above. "
-        f"{language}. It knows the kind of recordings that it was trained on.",
+        "It is meant for short recordings that have one of its labels each, and one speaker if any. "
+        f"{_language(facts.terms.languages)}. "
+        "It knows the kind of recordings that it was trained on.",
         escape_markdown(facts.results.get("note") or ""),
         SYNTHETIC if _is_synthetic(facts.results) else "",
-        "Measure it on recordings of the people who will use it, before anything depends on it.",
+        "Measure it on recordings from where it will be used, before anything depends on it.",
     ]
     if not says_unknown(config):
-        parts.insert(1, "Give it nothing but such requests: it has an answer to everything.")
+        parts.insert(1, "Give it nothing else: it has an answer to everything.")
     return "\n\n".join(filter(None, parts))
+
+
+def _language(languages: tuple[str, ...]) -> str:
+    """Say in words which languages a card names, if any."""
+    if not languages:
+        return "Nobody has said its language"
+    if len(languages) == 1 and languages[0] in NO_SINGLE_LANGUAGE:
+        return NO_SINGLE_LANGUAGE[languages[0]]
+    words = "Its language is" if len(languages) == 1 else "Its languages are"
+    return f"{words} {', '.join(map(escape_markdown, languages))}"
 
 
 def _is_synthetic(results: dict[str, Any]) -> bool:
