@@ -124,7 +124,7 @@ def _kinds(results: dict[str, Any]) -> list[str]:
 def use(config: ModelConfig, facts: ModelFacts) -> str:
     """Say what a model is meant for, and what nobody may expect of it."""
     parts = [
-        "It is meant for short recordings that have one of its labels each, and one speaker if any. "
+        "It is meant for short recordings, each with one of its labels, and one speaker if any. "
         f"{_language(facts.terms.languages)}. "
         "It knows the kind of recordings that it was trained on.",
         escape_markdown(facts.results.get("note") or ""),
