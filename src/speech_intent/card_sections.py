@@ -124,12 +124,12 @@ def _kinds(results: dict[str, Any]) -> list[str]:
 def use(config: ModelConfig, facts: ModelFacts) -> str:
     """Say what a model is meant for, and what nobody may expect of it."""
     parts = [
-        "It is meant for short recordings, each with one of its labels, and one speaker if any. "
+        "It is meant for short recordings with one of the labels above each, one speaker at most. "
         f"{_language(facts.terms.languages)}. "
         "It knows the kind of recordings that it was trained on.",
         escape_markdown(facts.results.get("note") or ""),
         SYNTHETIC if _is_synthetic(facts.results) else "",
-        "Measure it on recordings from where it will be used, before anything depends on it.",
+        "Measure it on recordings of those that it will hear, before anything depends on it.",
     ]
     if not says_unknown(config):
         parts.insert(1, "Give it nothing else: it has an answer to everything.")
