@@ -15,24 +15,25 @@ from speech_intent import audit, evaluate, publish, train
 
 PROGRAM = Path(__file__).resolve().parents[1] / "inference.py"
 SECONDS = 0.5
-N = 10  # clips a kind
+N = 12  # clips a kind
+N_TEST = 12
 
 
 def bell(rng: np.random.Generator, t: np.ndarray) -> np.ndarray:
     """Partials that are no multiples of each other, and die away."""
-    pitch = rng.uniform(500, 900)
+    pitch = rng.uniform(600, 700)
     return sum(np.exp(-4 * k * t) * np.sin(2 * np.pi * k * pitch * t) for k in (1, 2.76, 5.4))
 
 
 def bird(rng: np.random.Generator, t: np.ndarray) -> np.ndarray:
     """A pitch that goes up and down."""
-    return np.sin(2 * np.pi * rng.uniform(2500, 4000) * t + 50 * np.sin(2 * np.pi * 6 * t))
+    return np.sin(2 * np.pi * rng.uniform(2900, 3100) * t + 50 * np.sin(2 * np.pi * 6 * t))
 
 
 def engine(rng: np.random.Generator, t: np.ndarray) -> np.ndarray:
     """A hum with all its multiples."""
-    pitch = rng.uniform(40, 80)
-    return sum(np.sin(2 * np.pi * k * pitch * t + rng.uniform(0, 6)) / k for k in range(1, 12))
+    pitch = rng.uniform(55, 65)
+    return sum(np.sin(2 * np.pi * k * pitch * t + rng.uniform(0, 1)) / k for k in range(1, 12))
 
 
 SOUNDS = {"bell": bell, "bird": bird, "engine": engine}
@@ -54,7 +55,8 @@ def sounds(tmp_path_factory) -> Path:
 
 
 def trained(sounds, encoder, out: Path, *more: str) -> Path:
-    command = ["--data", sounds, "--encoder", encoder, "--freeze", "encoder", "--output-dir", out]
+    """Train as `more` says; give the model's folder."""
+    command = ["--data", sounds, "--encoder", encoder, "--output-dir", out]
     assert train.main([*map(str, command), *more]) == 0
     return out / "model"
 
@@ -62,7 +64,8 @@ def trained(sounds, encoder, out: Path, *more: str) -> Path:
 @pytest.fixture(scope="module")
 def model(sounds, encoders, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("run") / "out"
-    return trained(sounds, encoders["wav2vec2_layer"], out, "--unknown", "none")
+    more = "--unknown none --no-augment --no-spec-augment --epochs 8 --batch-size 4 --learning-rate 5e-3"
+    return trained(sounds, encoders["wav2vec2_layer"], out, *more.split())
 
 
 @pytest.fixture(scope="module")
@@ -78,11 +81,11 @@ def test_sounds_are_told_apart_and_answered_though_nobody_speaks(
     sounds, model, inference, tmp_path, capsys
 ):
     scores = json.loads((model.parent / "metrics.json").read_text())
-    assert (scores["n"], sorted(scores["per_class"])) == (9, sorted(SOUNDS))
-    assert scores["correct"] >= 5  # of 9, where 3 are chance: the encoder's weights are random
+    assert (scores["n"], sorted(scores["per_class"])) == (N_TEST, sorted(SOUNDS))
+    assert scores["accuracy"] > 0.6  # chance is a third
     again = ["--model", model, "--data", sounds, "--output-dir", tmp_path / "again"]
     assert evaluate.main([*map(str, again), "--robustness"]) == 0
-    assert json.loads((tmp_path / "again" / "metrics.json").read_text())["n"] == 9
+    assert json.loads((tmp_path / "again" / "metrics.json").read_text())["n"] == N_TEST
     test = pd.read_csv(model.parent / "predictions.csv")
     names = [str(sounds / name) for name in test["file_name"]]
     capsys.readouterr()
@@ -102,7 +105,8 @@ def test_other_sounds_may_be_unknown_and_are_said_to_be_no_speech(
         noise = 0.1 * np.random.default_rng(i).standard_normal(round(SECONDS * RATE))
         soundfile.write(others / f"{i}.wav", noise, RATE)
     encoder = encoders["wav2vec2_layer"]
-    model = trained(sounds, encoder, tmp_path / "out", "--unknown", str(others))
+    more = ["--unknown", str(others), "--freeze", "encoder"]
+    model = trained(sounds, encoder, tmp_path / "out", *more)
     capsys.readouterr()
     assert inference.main([str(others / "3.wav"), "--model", str(model), "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
