@@ -64,8 +64,9 @@ def trained(sounds, encoder, out: Path, *more: str) -> Path:
 @pytest.fixture(scope="module")
 def model(sounds, encoders, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("run") / "out"
-    more = "--unknown none --no-augment --no-spec-augment --epochs 8 --batch-size 4 --learning-rate 5e-3"
-    return trained(sounds, encoders["wav2vec2_layer"], out, *more.split())
+    more = "--unknown none --no-augment"
+    quick = "--no-spec-augment --epochs 8 --batch-size 4 --learning-rate 5e-3"
+    return trained(sounds, encoders["wav2vec2_layer"], out, *more.split(), *quick.split())
 
 
 @pytest.fixture(scope="module")
