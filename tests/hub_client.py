@@ -25,7 +25,7 @@ import transformers
 from datasets import Audio, ClassLabel, Dataset
 from huggingface_hub import HfApi
 from local_hub import TOKEN
-from tiny import TINY, WHISPER
+from tiny import LAYER_NORM, TINY, WHISPER
 
 from speech_intent.recipes import RECIPES
 
@@ -47,6 +47,22 @@ MINDS14 = (
     "joint_account",
     "latest_transactions",
     "pay_bill",
+)
+LOCALES = (
+    "cs-CZ",
+    "de-DE",
+    "en-AU",
+    "en-GB",
+    "en-US",
+    "es-ES",
+    "fr-FR",
+    "it-IT",
+    "ko-KR",
+    "nl-NL",
+    "pl-PL",
+    "pt-PT",
+    "ru-RU",
+    "zh-CN",
 )
 SCOOTER = (
     "About_iQube",
@@ -191,13 +207,19 @@ def _make_minds14(folder: Path) -> None:
         "intent_class": lambda label, i: label,
         "lang_id": lambda label, i: 4,
     }
-    names = {"intent_class": ClassLabel(names=list(MINDS14))}
+    by_language = columns | {  # of a language, five requests for one thing or another
+        "path": lambda label, i: f"{LOCALES[label]}~X/{label}_{i}.wav",
+        "intent_class": lambda label, i: i % 3,
+        "lang_id": lambda label, i: label,
+    }
+    classes = {"intent_class": MINDS14, "lang_id": LOCALES}
+    names = {column: ClassLabel(names=list(labels)) for column, labels in classes.items()}
     (folder / "main").mkdir(parents=True)
     (folder / "main" / "minds14.py").write_text("import datasets\n")
     upload(RECIPES["minds14"].data, folder / "main", "dataset")
-    for config in ("en-US", "all"):
+    for config, values in {"en-US": columns, "all": by_language}.items():
         path = folder / "converted" / config / "train" / "0000.parquet"
-        write_parquet(path, 14, 5, columns, names)
+        write_parquet(path, 14, 5, values, names)
     branch = "refs/convert/parquet"
     upload(RECIPES["minds14"].data, folder / "converted", "dataset", branch)
 
@@ -233,11 +255,14 @@ def make_encoders() -> None:
     torch.manual_seed(0)
     waves = transformers.Wav2Vec2FeatureExtractor(return_attention_mask=False)
     wav2vec2 = transformers.Wav2Vec2ForPreTraining(transformers.Wav2Vec2Config(**TINY))
+    xls_r = transformers.Wav2Vec2ForPreTraining(transformers.Wav2Vec2Config(**TINY | LAYER_NORM))
+    padded = transformers.Wav2Vec2FeatureExtractor(return_attention_mask=True)
     wavlm = transformers.WavLMModel(transformers.WavLMConfig(**TINY))
     whisper = transformers.WhisperForConditionalGeneration(transformers.WhisperConfig(**WHISPER))
     spectrograms = transformers.WhisperFeatureExtractor(WHISPER["num_mel_bins"], chunk_length=2)
     models = {
         "facebook/wav2vec2-base": (wav2vec2, waves),
+        "facebook/wav2vec2-xls-r-300m": (xls_r, padded),
         "microsoft/wavlm-base": (wavlm, waves),
         "openai/whisper-base.en": (whisper, spectrograms),
     }

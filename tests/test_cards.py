@@ -151,6 +151,53 @@ def test_the_language_is_that_of_the_datas_configuration(tmp_path, data, config,
     assert metadata.get("language") == language
 
 
+def test_which_languages_all_of_them_are_the_card_of_the_data_says(tmp_path):
+    folder = write_model(tmp_path, results(config="all"))
+    source = {"role": "data", "name": "PolyAI/minds14", "place": "hub", "called": "PolyAI/minds14"}
+    record = {"sources": [{**source, "languages": ["en", "ko"]}]}
+    (folder / "training.json").write_text(json.dumps(record))
+    metadata, body = split_card(card_of(folder))
+    assert metadata["language"] == ["en", "ko"]
+    assert "Its languages are en, ko." in rendered(body)
+    one = write_model(tmp_path, results(config="ko-KR"))
+    assert split_card(card_of(one))[0]["language"] == "ko"
+
+
+@pytest.mark.parametrize(
+    ("language", "sentence"),
+    [
+        ("de", "Its language is de."),
+        ("multilingual", "It heard several languages."),
+        ("zxx", "What it heard is no language."),
+        (None, "Nobody has said its language."),
+    ],
+)
+def test_a_language_reads_as_what_it_is(tmp_path, language, sentence):
+    folder = write_model(tmp_path, results(data="sounds", config=None))
+    metadata, body = split_card(card_of(folder, language=language))
+    assert metadata.get("language") == language
+    assert sentence in rendered(body)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "task", "shown"),
+    [
+        ({"recipe": "minds14"}, "intent-classification", "Spoken intent classification"),
+        ({"recipe": "minds14-language"}, "language-identification", "Audio classification"),
+        (  # --intent-column: intents of the same clips
+            {"recipe": "minds14-language", "intent": "intent_class"},
+            "intent-classification",
+            "Spoken intent classification",
+        ),
+        ({"recipe": "of another version"}, "intent-classification", "Spoken intent classification"),
+    ],
+)
+def test_what_the_labels_are_is_what_the_recipe_says(tmp_path, recipe, task, shown):
+    metadata, _ = split_card(card_of(write_model(tmp_path, results(recipe=recipe))))
+    assert metadata["tags"] == ["speech", task, "wav2vec2"]
+    assert metadata["model-index"][0]["results"][0]["task"]["name"] == shown
+
+
 def test_a_folder_has_no_configuration_whatever_its_recipe_says(tmp_path):
     folder = write_model(tmp_path, results(data="/home/ann/calls", config="en-US"))
     assert "en-US" not in card_of(folder)

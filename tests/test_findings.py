@@ -9,6 +9,7 @@ import soundfile
 from conftest import RATE, TONES, write_csv
 
 from speech_intent import findings
+from speech_intent.clip_checks import Finding
 from speech_intent.errors import DataError
 from speech_intent.paths import BUNDLED
 from speech_intent.recipes import resolve
@@ -67,6 +68,21 @@ def test_changed_labels_come_first_with_what_they_were(folder, find):
         assert row.probability < 0.5 < row.suggested_probability
         assert f"sounds like {row.suggested}" in row.reasons
     assert not table["issues"].iloc[3:].str.contains("label").any()
+
+
+def test_where_hardly_anybody_speaks_nobody_need(folder, find):
+    """Tones, most of which the detector takes for no speech: a finding, and no fault."""
+    table = find(folder)
+    speechless = table[table["issues"] == "speechless"]
+    assert len(speechless) > 20
+    assert speechless["score"].max() > 0.9
+
+
+@pytest.mark.parametrize(("n_speechless", "is_fault"), [(1, True), (2, True), (3, False)])
+def test_more_than_half_of_the_clips_say_what_is_usual(n_speechless, is_fault):
+    found = [[Finding("speechless", "")]] * n_speechless + [[]] * (4 - n_speechless)
+    assert ("speechless" in findings._worst_scores(found)) == is_fault
+    assert findings._worst_scores(found)["silent"] == 0
 
 
 def test_every_clip_has_a_row_and_ranks_follow_scores(folder, find):

@@ -1,12 +1,14 @@
 """Datasets over HTTP from a Hub on this machine: the schemas of the recipes, and what is wrong."""
 
+from collections import Counter
+
 import hub_client
 import huggingface_hub
 import numpy as np
 import pytest
 import soundfile
 from datasets import ClassLabel
-from hub_client import MINDS14, SCOOTER
+from hub_client import LOCALES, MINDS14, SCOOTER
 
 from speech_intent import audio, data, folders, hub_datasets, remarks, train
 from speech_intent.errors import DataError
@@ -68,12 +70,26 @@ def test_the_audio_column_may_have_another_name(hub, monkeypatch):
         ("scooter", "stratified by clip 30 %", (9 * 3, 9 * 1, 9 * 2)),
         # 20 % of 5 clips an intent, then 15 % of the 4 left: 1 and 1
         ("minds14", "stratified by clip 20 %", (14 * 3, 14 * 1, 14 * 1)),
+        ("minds14-language", "stratified by clip 20 %", (14 * 3, 14 * 1, 14 * 1)),
     ],
 )
 def test_where_the_data_name_no_splits_the_recipe_draws_them(hub, name, note, counts):
     splits = data.load_data(RECIPES[name])
     assert splits.note.startswith(note)
     assert tuple(map(len, splits.tables.values())) == counts
+
+
+def test_languages_are_labels_and_each_is_in_every_split(hub):
+    """Drawn by the intents of the same clips, of which there are three, some would be missing."""
+    for recipe in (
+        RECIPES["minds14-language"],
+        resolve("minds14", config="all", intent="lang_id"),  # --config, --intent-column
+    ):
+        tables = data.load_data(recipe).tables
+        for split, n_each in {"train": 3, "validation": 1, "test": 1}.items():
+            label = tables[split].features["label"]
+            counts = Counter(label.int2str(tables[split]["label"][:]))
+            assert counts == dict.fromkeys(LOCALES, n_each)
 
 
 def test_given_splits_are_kept_and_shared_speakers_are_named(hub):

@@ -7,7 +7,7 @@ from speech_intent import intervals
 
 @pytest.mark.parametrize(
     ("correct", "n", "interval"),
-    [  # the score interval of Newcombe 1998 (Stat. Med. 17), table I; seed system 000's 44 of 48
+    [  # the score interval of Newcombe 1998 (Stat. Med. 17), table I; recipe scooter's 44 of 48
         (81, 263, (0.2553, 0.3662)),
         (15, 148, (0.0624, 0.1605)),
         (0, 20, (0.0, 0.1611)),

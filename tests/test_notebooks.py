@@ -1,8 +1,12 @@
 """The three notebooks: they are tidy, and they run top to bottom on other data, in their order."""
 
+import contextlib
+import importlib.util
 import json
 import os
 import re
+import subprocess
+import sys
 from html import unescape
 from pathlib import Path
 from urllib.parse import unquote
@@ -10,8 +14,14 @@ from urllib.parse import unquote
 import nbformat
 import pandas as pd
 import pytest
+import torch
 from conftest import TONES
 from nbclient import NotebookClient
+
+from speech_intent import IntentClassifier
+from speech_intent.data import load_data
+from speech_intent.model import build_model
+from speech_intent.recipes import resolve
 
 FOLDER = Path(__file__).resolve().parents[1] / "jupyter_notebooks"
 PATHS = sorted(FOLDER.glob("*.ipynb"))
@@ -74,8 +84,9 @@ def test_opens_with_a_title_question_inputs_and_outputs(notebook):
     )
 
 
-def test_imports_come_first_then_the_only_parameters_cell(notebook):
-    imports, parameters, *rest = code_cells(notebook)
+def test_imports_come_first_behind_what_colab_needs_then_the_only_parameters_cell(notebook):
+    colab, imports, parameters, *rest = code_cells(notebook)
+    assert '"google.colab" in sys.modules' in colab.source
     assert all(
         line.startswith(("import ", "from ")) for line in imports.source.splitlines() if line
     )
@@ -91,7 +102,7 @@ def test_every_code_cell_is_introduced_and_every_result_is_read(notebook):
 
 def test_cells_are_short(notebook):
     for i, cell in enumerate(code_cells(notebook)):
-        limit = 15 if i < 2 else 10  # imports and parameters may be more
+        limit = 15 if i < 3 else 10  # what Colab needs, imports and parameters may be more
         assert len([line for line in cell.source.splitlines() if line.strip()]) <= limit, (
             cell.source
         )
@@ -132,6 +143,96 @@ def test_players_find_their_clips(notebook):
     for text in texts(notebook):
         for url in re.findall(r'<source src="([^"]+)"', text):
             assert (FOLDER / unquote(unescape(url))).is_file(), url
+
+
+# The cell for Colab
+
+
+@pytest.fixture
+def colab(monkeypatch, tmp_path):
+    """Run the first cell in an empty folder, with a repository's address; give its commands."""
+    (cell,) = {code_cells(nbformat.read(path, as_version=4))[0].source for path in PATHS}
+    commands = []
+
+    def note(command, check, cwd=None):
+        commands.append((command[0], command[-1], cwd))
+        if command[0] == "git":
+            (tmp_path / command[-1] / "jupyter_notebooks").mkdir(parents=True)
+
+    def run(address="https://example.org/repository") -> list:
+        commands.clear()
+        with contextlib.suppress(SystemExit):  # which asks for a restart
+            exec(cell.replace('REPOSITORY = ""', f"REPOSITORY = {address!r}"), {})
+        return list(commands)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(subprocess, "run", note)
+    return run
+
+
+def test_outside_of_colab_nothing_is_done(colab, tmp_path):
+    assert "google.colab" not in sys.modules
+    for address in ("", "https://example.org/repository"):
+        assert colab(address) == []
+    assert Path.cwd() == tmp_path and list(tmp_path.iterdir()) == []
+
+
+def test_in_colab_the_repository_is_fetched_once_and_installed_until_it_is_there(
+    colab, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "google.colab", object())
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    install = [(sys.executable, "torchvision", None)]
+    install += [(sys.executable, "requirements.txt", "repository")]
+    with pytest.raises(AssertionError, match="write the address"):
+        colab("")
+    assert colab() == [("git", "repository", None), *install]
+    assert colab() == install and Path.cwd() == tmp_path  # it was broken off, or not restarted
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())  # after the restart
+    for _ in range(2):
+        assert colab() == []
+        assert Path.cwd() == tmp_path / "repository" / "jupyter_notebooks"
+
+
+# One answer, by hand
+
+
+def section(notebook, title: str) -> list[str]:
+    """Give the sources of the code cells below a heading, up to the next one."""
+    found, inside = [], False
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and cell.source.startswith("## "):
+            inside = cell.source.startswith(f"## {title}\n")
+        elif inside and cell.cell_type == "code":
+            found.append(cell.source)
+    return found
+
+
+def test_three_ways_give_one_answer_whatever_the_encoder(encoder, tone_folder, tmp_path):
+    """Cell by cell, the pipeline, and ours; with random weights, a head and a temperature."""
+    new = build_model(encoder, sorted(TONES), seed=0)
+    with torch.no_grad():
+        new.model.classifier.weight *= 30  # or all scores would be nearly the same
+    for part in (new.model, new.extractor):
+        part.save_pretrained(tmp_path)
+    notebook = nbformat.read(FOLDER / NAMES[2], as_version=4)
+    names = {}
+    exec(code_cells(notebook)[1].source, names)  # imports
+    tables = load_data(resolve(data=tone_folder, unknown="none")).tables
+    classifier = IntentClassifier.from_pretrained(tmp_path, engine="torch")
+    names |= {"model": str(tmp_path), "classifier": classifier, "tables": tables}
+    cells = section(notebook, "One answer, by hand")
+    assert len(cells) == 6
+    for source in cells:
+        exec(source, names)
+    table = names["table"]
+    assert list(table) == ["by hand", "pipeline", "IntentClassifier"]
+    assert sorted(table.index) == sorted(TONES) and table.index[0] == names["label"]
+    assert table.sum().tolist() == pytest.approx([1, 1, 1])
+    assert table.max().min() > 0.3  # of four intents
+
+
+# From top to bottom
 
 
 def execute(name: str, **parameters):

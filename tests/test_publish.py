@@ -8,6 +8,7 @@ import hub_client
 import numpy as np
 import pytest
 import soundfile
+from hub_client import LOCALES, MINDS14, SCOOTER
 from huggingface_hub import HfApi, ModelCard
 from transformers import pipeline
 
@@ -28,6 +29,7 @@ def hub(monkeypatch):
 LANGUAGES = {  # one recipe an encoder; test_hub_datasets reads what the others start from
     "scooter": None,  # its one configuration has no name
     "minds14-whisper": "en",
+    "minds14-language": "multilingual",
     "skit-s2i": None,
 }
 
@@ -52,11 +54,19 @@ def test_a_recipe_goes_from_its_data_to_the_hub_and_back(hub, tmp_path, name, mo
     assert given.items() <= results["hyperparameters"].items()
     check_card(repo, results, LANGUAGES[name], recipe.license)
     check_answers(out / "model", repo, tmp_path / "clip.wav", monkeypatch)
+    check_labels(out / "model", name)
     again = tmp_path / "again"
     model = ["--model", str(out / "model")]
     assert evaluate.main([*options, *model, "--output-dir", str(again)]) == 0
     scored = json.loads((again / "metrics.json").read_text())
     assert scored["confusion"] == results["confusion"]
+
+
+def check_labels(folder, name: str) -> None:
+    """Compare what a model can answer with the classes of its data."""
+    labels = {"scooter": SCOOTER, "minds14-whisper": MINDS14, "minds14-language": LOCALES}
+    expected = labels.get(name, RECIPES[name].intents)
+    assert IntentClassifier.from_pretrained(folder).labels == sorted(expected)
 
 
 def check_card(repo: str, results: dict, language: str | None, license: str | None) -> None:
@@ -66,8 +76,12 @@ def check_card(repo: str, results: dict, language: str | None, license: str | No
     assert card.datasets == [results["data"]]
     assert card.language == language
     assert card.license == license
+    is_language = results["config"] == "all"
+    assert ("language-identification" in card.tags) == is_language
+    assert ("intent-classification" in card.tags) != is_language
     assert len(card.eval_results) == 10
     for figure in card.eval_results:
+        assert (figure.task_name == "Spoken intent classification") != is_language
         assert figure.dataset_type == results["data"]
         assert figure.dataset_config == results["config"]
         assert figure.metric_value == results[figure.metric_name.replace(" ", "_")]

@@ -108,6 +108,7 @@ PUBLISHED = {
         "gradient_accumulation_steps": 4,
     },
     "minds14": {"steps": 1000, "learning_rate": 5e-5},
+    "minds14-language": {"steps": 1000, "learning_rate": 5e-5},  # nobody's: those of minds14
     "minds14-tutorial": {
         "epochs": 10,
         "patience": 10,
@@ -141,6 +142,7 @@ def test_the_recipes_name_their_data():
         "scooter": ("MuhammadIqbalBazmi/intent-dataset", None),
         "minds14": ("PolyAI/minds14", "en-US"),
         "minds14-tutorial": ("PolyAI/minds14", "en-US"),
+        "minds14-language": ("PolyAI/minds14", "all"),
         "minds14-whisper": ("PolyAI/minds14", "en-US"),
         "skit-s2i": ("skit-ai/skit-s2i", None),
     }
@@ -149,6 +151,10 @@ def test_the_recipes_name_their_data():
     assert SKIT.validation_share == 0.1
     # It repeats a published system, which fills clips up to 30 s.
     assert [name for name, each in RECIPES.items() if not each.cut_to_clip] == ["minds14-whisper"]
+    # What its labels are, where they are no intents.
+    assert {name: each.task for name, each in RECIPES.items() if each.task != PLAIN.task} == {
+        "minds14-language": "language-identification"
+    }
     assert (len(SKIT.intents), SKIT.intents[0], SKIT.intents[13]) == (14, "branch_address", "lost")
 
 
@@ -198,7 +204,7 @@ def test_a_recipe_that_there_is_not():
     with pytest.raises(UserError) as error:
         resolve("minds15")
     assert error.value.name == "minds15"
-    assert error.value.reason.endswith("minds14-tutorial, minds14-whisper or skit-s2i")
+    assert error.value.reason.endswith("minds14-language, minds14-whisper or skit-s2i")
 
 
 def test_what_is_given_is_checked_too():

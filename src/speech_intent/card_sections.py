@@ -5,7 +5,7 @@ from typing import Any
 
 from .markdown import listed, table
 from .model_config import ModelConfig, read_record
-from .model_facts import ModelFacts
+from .model_facts import NO_LANGUAGE, SEVERAL, ModelFacts
 from .model_files import onnx_file
 from .model_results import FIGURES
 from .names import escape_markdown
@@ -25,6 +25,10 @@ console.log(await classifier("clip.wav"));
 Without `dtype` it takes the smaller file in 8 bits, which gives other scores.
 
 """
+NO_SINGLE_LANGUAGE = {
+    SEVERAL: "It heard several languages",
+    NO_LANGUAGE: "What it heard is no language",
+}
 SYNTHETIC = "Synthetic voices are in what is said above: of people it may understand less."
 
 
@@ -58,14 +62,14 @@ def _figure_table(results: dict[str, Any]) -> str:
     return table(["figure", "value", "95 % interval"], rows)
 
 
-# Scores, and requests that it was not taught
+# Scores, and what it was not taught
 
 
 def unknown(config: ModelConfig, facts: ModelFacts) -> str:
     """Say how far scores can be believed, and what is made of clips that are no request."""
     parts = [_calibration(facts.results)]
     if not says_unknown(config):
-        parts.append("It always answers with one of its intents, whatever is said.")
+        parts.append("It always answers with one of its labels, whatever it hears.")
         return "\n\n".join(parts)
     parts.append(
         "The package's `IntentClassifier` calls `unknown` what is too unlike the taught requests; "
@@ -133,18 +137,27 @@ def _kinds(results: dict[str, Any]) -> list[str]:
 
 def use(config: ModelConfig, facts: ModelFacts) -> str:
     """Say what a model is meant for, and what nobody may expect of it."""
-    languages = ", ".join(map(escape_markdown, facts.terms.languages))
-    language = f"Its language is {languages}" if languages else "Nobody has said its language"
     parts = [
-        "It is meant for short recordings of one speaker who wants one of the intents above. "
-        f"{language}. It knows the kind of recordings that it was trained on.",
+        "It is meant for short recordings with one of the labels above each, one speaker at most. "
+        f"{_language(facts.terms.languages)}. "
+        "It knows the kind of recordings that it was trained on.",
         escape_markdown(facts.results.get("note") or ""),
         SYNTHETIC if _is_synthetic(facts.results) else "",
-        "Measure it on recordings of the people who will use it, before anything depends on it.",
+        "Measure it on recordings of those that it will hear, before anything depends on it.",
     ]
     if not says_unknown(config):
-        parts.insert(1, "Give it nothing but such requests: it has an answer to everything.")
+        parts.insert(1, "Give it nothing else: it has an answer to everything.")
     return "\n\n".join(filter(None, parts))
+
+
+def _language(languages: tuple[str, ...]) -> str:
+    """Say in words which languages a card names, if any."""
+    if not languages:
+        return "Nobody has said its language"
+    if len(languages) == 1 and languages[0] in NO_SINGLE_LANGUAGE:
+        return NO_SINGLE_LANGUAGE[languages[0]]
+    words = "Its language is" if len(languages) == 1 else "Its languages are"
+    return f"{words} {', '.join(map(escape_markdown, languages))}"
 
 
 def _is_synthetic(results: dict[str, Any]) -> bool:

@@ -8,16 +8,19 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from . import card_making, card_sections
 from .model_config import ModelConfig, read_config
-from .model_facts import ModelFacts, data_config
+from .model_facts import NO_LANGUAGE, ModelFacts, data_config
 from .model_files import TRANSFORMERS_JS, onnx_file
 from .model_results import FIGURES
 from .names import escape_markdown
+from .recipes import PLAIN, RECIPES
 
 MOONSHINE = "moonshine"  # the bundled encoder that somebody else trained, and its model type
 MOONSHINE_HUB = "UsefulSensors/moonshine-tiny"
 OUR_CLASSIFIER = "import speech_intent  # the package: transformers alone lacks this classifier\n"
 OUR_SCORES = "import speech_intent  # the package: transformers alone gives other scores\n"
 NO_DATA = "not recorded"
+TASKS = {PLAIN.task: "Spoken intent classification"}  # what the Hub shows above figures
+ANY_TASK = "Audio classification"
 
 
 def model_card(folder: Path, name: str, facts: ModelFacts) -> str:
@@ -29,7 +32,7 @@ def model_card(folder: Path, name: str, facts: ModelFacts) -> str:
     title = Path(name).name
     template = Path(__file__).with_name("model_card.md").read_text(encoding="utf-8")
     quoted = json.dumps(name, ensure_ascii=False)
-    tags = ["speech", "intent-classification", config.model_type]
+    tags = [*_tags(facts), config.model_type]
     javascript = ""
     if config.model_type in TRANSFORMERS_JS and onnx_file(folder) is not None:
         tags.append("transformers.js")  # for the Hub, which then shows a snippet of its own
@@ -75,6 +78,16 @@ def _metadata(title: str, tags: list[str], facts: ModelFacts) -> str:
     return metadata.to_yaml()
 
 
+def _tags(facts: ModelFacts) -> list[str]:
+    """Say what a model hears, and what its labels are, as far as its language and recipe tell."""
+    if facts.terms.languages == (NO_LANGUAGE,):
+        return ["sound-classification"]
+    recorded = facts.training.get("recipe") or {}
+    is_another = "intent" in recorded  # the column: no recipe knows what is in it
+    recipe = PLAIN if is_another else RECIPES.get(recorded.get("recipe", ""), PLAIN)
+    return ["speech", recipe.task]
+
+
 def one_or_all(names: tuple[str, ...]) -> str | list[str] | None:
     """Give names as a card has them: one alone, or a list, or none."""
     return names[0] if len(names) == 1 else list(names) or None
@@ -89,7 +102,7 @@ def _eval_results(facts: ModelFacts) -> list[EvalResult]:
     return [
         EvalResult(
             task_type="audio-classification",
-            task_name="Spoken intent classification",
+            task_name=TASKS.get(_tags(facts)[-1], ANY_TASK),
             dataset_type=data,
             dataset_name=pretty.get(data) or data.rpartition("/")[2],
             dataset_config=data_config(results),

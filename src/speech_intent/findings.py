@@ -22,6 +22,7 @@ from .tables import Listing, lone_intent
 if TYPE_CHECKING:
     from datasets import Dataset
 
+SPEECHLESS = "speechless"
 # How far down a finding pulls a clip's score: 0 is a fault beyond doubt, 0.5 something to listen
 # to once the labels that are likely wrong are through. What is not here says nothing by itself.
 WORST_SCORES = {
@@ -29,7 +30,7 @@ WORST_SCORES = {
     "no intent": 0.0,
     "two intents": 0.0,
     "silent": 0.0,
-    "speechless": 0.1,
+    SPEECHLESS: 0.1,
     "damaged": 0.5,
     "cut": 0.5,
     "clipped": 0.5,
@@ -204,9 +205,18 @@ def _name_judged(judged: pd.DataFrame, found: list[list[Finding]]) -> None:
             findings.append(Finding("near duplicate", f"nearly the same as {row.near}"))
 
 
+def _worst_scores(found: list[list[Finding]]) -> dict[str, float]:
+    """Give `WORST_SCORES`, in which sounds that are no speech, where most are, are not at fault."""
+    n_speechless = sum(any(f.kind == SPEECHLESS for f in each) for each in found)
+    if n_speechless <= len(found) / 2:
+        return WORST_SCORES
+    return {kind: score for kind, score in WORST_SCORES.items() if kind != SPEECHLESS}
+
+
 def _ranked(table: pd.DataFrame, found: list[list[Finding]]) -> pd.DataFrame:
     """Sort clips by how likely something is wrong with each: `COLUMNS`."""
-    worst = [min((WORST_SCORES.get(f.kind, 1.0) for f in each), default=1.0) for each in found]
+    scores = _worst_scores(found)
+    worst = [min((scores.get(f.kind, 1.0) for f in each), default=1.0) for each in found]
     quality = table["probability"].fillna(1.0)
     table = table.assign(
         score=np.minimum(quality, worst),

@@ -11,9 +11,11 @@ from typing import Any
 
 from . import public_names, sources
 from .model_results import read_results, read_training
-from .sources import Source
+from .sources import Role, Source
 from .terms import NOTHING, TOML, Terms, strictest
 
+SEVERAL = "multilingual"  # as the Hub has it
+NO_LANGUAGE = "zxx"  # "no linguistic content" of ISO 639
 LOCALE = re.compile(r"([a-z]{2})(-[A-Z]{2})?")  # en, en-US
 
 
@@ -89,15 +91,23 @@ def _public_source(each: Source, names: Mapping[str, str], data_name: str | None
 
 
 def _languages(results: dict[str, Any], found: tuple[Source, ...]) -> tuple[str, ...]:
-    """Give the languages of the data, or else those of the encoder."""
+    """Give the languages of the data, or else those of the encoder.
+
+    A configuration of one language tells it; which ones another has, the card of the data may.
+    """
     language = data_language(results)
-    if language is not None:
+    if language is not None and language != SEVERAL:
         return (language,)
-    for role in ("data", "encoder"):
-        said = [name for each in found if each.role == role for name in each.terms.languages]
-        if said:
-            return tuple(dict.fromkeys(said))
-    return ()
+    of_data = _said("data", found)
+    if of_data or language is None:
+        return of_data or _said("encoder", found)
+    return (SEVERAL,)
+
+
+def _said(role: Role, found: tuple[Source, ...]) -> tuple[str, ...]:
+    """Give the languages that sources of a role name."""
+    said = [name for each in found if each.role == role for name in each.terms.languages]
+    return tuple(dict.fromkeys(said))
 
 
 def data_language(results: dict[str, Any]) -> str | None:
@@ -109,7 +119,7 @@ def data_language(results: dict[str, Any]) -> str | None:
     if config is None or "model" in results:  # `evaluate` records the data of a test
         return None
     if config == "all":
-        return "multilingual"
+        return SEVERAL
     locale = LOCALE.fullmatch(config)
     return None if locale is None else locale[1]
 

@@ -19,7 +19,7 @@ from .rejection import Reason, Rejection, Verdict
 if TYPE_CHECKING:
     from .torch_model import TorchModel
 
-MAX_SECONDS = 15.0  # of a window, where the config does not say; seed 001's 1 s cuts words off
+MAX_SECONDS = 15.0  # of a window, where the config does not say; 1 s would cut words off
 BATCH_SIZE = 8  # windows of a long clip that are answered together
 
 __all__ = ["IntentClassifier", "ModelError", "Prediction"]

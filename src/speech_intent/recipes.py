@@ -166,12 +166,13 @@ class Recipe:
     speaker: str = "speaker"
     text: str | None = None  # what is said; None: the first of tables.TRANSCRIPTS that there is
     intents: tuple[str, ...] = ()  # names of intents that the data number
-    test_share: float = 0.3  # where the data name no test split; system 000: TRAIN-TEST [70:30]
+    test_share: float = 0.3  # where the data name no test split; as the recipe scooter has it
     validation_share: float = 0.15  # of the clips left for training
     by_speaker: bool = True  # hold out whole speakers where they are known
     drop_copies: bool = False  # leave recordings that are held out under another name out of train
     numbers: Hyperparameters = field(default_factory=Hyperparameters)
     note: str = ""  # what to know before quoting its figure
+    task: str = "intent-classification"  # what its labels are, as a tag of the Hub
     license: str | None = None  # of the data, where their publishers name one and copies may not
 
     def __post_init__(self) -> None:
@@ -187,7 +188,7 @@ class Recipe:
     def differences(self) -> dict[str, Any]:
         """Say for a record which recipe this is, and what of it differs; numbers left out."""
         usual = asdict(RECIPES[self.recipe])
-        others = usual.keys() - {"recipe", "numbers", "note", "license"}
+        others = usual.keys() - {"recipe", "numbers", "note", "task", "license"}
         changed = {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in asdict(self).items()
