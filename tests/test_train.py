@@ -96,6 +96,16 @@ def test_wrong_usage_is_status_2_before_anything_is_read(capsys, options, proble
     assert problem in err
 
 
+def test_help_says_what_every_option_is_for(capsys):
+    with pytest.raises(SystemExit) as stop:
+        train.main(["--help"])
+    assert stop.value.code == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "held on validation clips with 90 % confidence" in said
+    for option in ("--learning-rate", "--search N", "--report-to NAME", "--push-to USER/NAME"):
+        assert option in said
+
+
 # What is done
 
 

@@ -14,7 +14,8 @@ Freeze = Literal["auto", "none", "features", "encoder"]
 
 
 def _number(default: Any, meaning: str) -> Any:
-    return field(default=default, metadata={"help": meaning})
+    # argparse reads what follows a % as a format.
+    return field(default=default, metadata={"help": meaning.replace("%", "%%")})
 
 
 @dataclass(frozen=True)
