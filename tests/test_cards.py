@@ -471,6 +471,37 @@ def test_what_of_a_recipe_no_option_says_stands_below_the_command(tmp_path):
     assert "and in the recipe test\\_share: 0.2." in body
 
 
+SEARCHED = {
+    "trials": 10,
+    "diverged": 0,
+    "numbers": ["learning_rate", "warmup"],
+    "metric": "f1_macro",
+    "best": 0.8,
+    "seconds": 60.0,
+}
+
+
+def test_a_card_says_which_numbers_were_searched_and_by_what(tmp_path):
+    said = "Searched: learning_rate, warmup: the best of 10 trials, by f1_macro on the validation "
+    said += "clips; the test split was not looked at"
+    _, body = split_card(card_of(write_model(tmp_path / "a", results(search=SEARCHED))))
+    assert said in rendered(body)
+    diverged = SEARCHED | {"diverged": 2}
+    _, body = split_card(card_of(write_model(tmp_path / "b", results(search=diverged))))
+    assert "the best of 10 trials, of which 2 diverged, by f1_macro" in rendered(body)
+    _, body = split_card(card_of(write_model(tmp_path / "c", results())))
+    assert "Searched" not in body
+
+
+@pytest.mark.parametrize(
+    "changed", [{"trials": 0}, {"diverged": 11}, {"numbers": "all"}, {"metric": 3}, {"best": {}}]
+)
+def test_a_record_of_a_search_that_cannot_be_is_named(tmp_path, changed):
+    folder = write_model(tmp_path, results(search=SEARCHED | changed))
+    with pytest.raises(ModelError, match=next(iter(changed))):
+        card_of(folder)
+
+
 def test_intents_that_were_added_since_are_counted(tmp_path):
     folder = write_model(tmp_path, None)
     record = {"added": [{"model": "/a/old", "data": "/a/new *ones*", "clips": {"turn_on": 5}}]}

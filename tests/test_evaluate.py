@@ -95,6 +95,13 @@ def test_every_option_reaches_its_place(calls, tmp_path, capsys):
     )
 
 
+def test_a_recipe_may_be_the_settings_of_a_run(calls, run_folder, tone_folder, tmp_path):
+    file = run_folder / "settings.toml"
+    assert run("--model", run_folder / "model", "--recipe", file, "--output-dir", tmp_path) == 0
+    ((_, recipe, *_),) = calls
+    assert recipe.data == str(tone_folder)
+
+
 def test_each_model_has_a_folder_inside_the_output_folder(tmp_path):
     models = ["someone/some-model", "../runs/a", "runs/a", "/elsewhere/b"]
     folders = evaluate.model_folders(models, tmp_path)

@@ -15,9 +15,10 @@ from conftest import QUICK, TONES
 from safetensors.torch import load_file
 from transformers import AutoConfig
 
-from speech_intent import evaluation, experiment, training
+from speech_intent import evaluation, experiment, train, training
 from speech_intent.errors import DataError, OutputError, UserError
 from speech_intent.progress import Progress
+from speech_intent.recipes import resolve
 from speech_intent.run_folder import held as folder_lock
 from speech_intent.trainer import WEIGHTS, SpeechTrainer
 
@@ -50,6 +51,7 @@ def test_a_run_leaves_model_extractor_labels_and_figures(run_folder):
         "model",
         "metrics.json",
         "predictions.csv",
+        "settings.toml",
         "training_log.csv",
         "training_curves.png",
         "confusion_matrix.png",
@@ -297,6 +299,26 @@ def test_a_run_on_other_clips_is_not_gone_on_with(unfinished, recipe, write_fold
     )
 
 
+def test_settings_stay_those_of_the_run_that_is_gone_on_with(unfinished, recipe):
+    """A run that is refused has written nothing."""
+    before = resolve(unfinished / "settings.toml")
+    assert before == recipe()
+    with pytest.raises(OutputError, match="other seed 0"):
+        experiment.run(recipe(seed=1), unfinished, resume=True)
+    assert resolve(unfinished / "settings.toml") == before
+
+
+def test_a_runs_settings_make_the_same_again(run_folder, tmp_path):
+    options = ["--recipe", run_folder / "settings.toml", "--output-dir", tmp_path / "again"]
+    assert train.main(list(map(str, options))) == 0
+    first, second = (
+        json.loads((folder / "metrics.json").read_text())
+        for folder in (run_folder, tmp_path / "again")
+    )
+    for name in ("confusion", "hyperparameters", "recipe", "best_validation", "split"):
+        assert second[name] == first[name]
+
+
 def test_a_folder_may_move_between_two_parts_of_a_run(unfinished, recipe, tone_folder, tmp_path):
     moved = shutil.copytree(tone_folder, tmp_path / "elsewhere")
     result = experiment.run(recipe(data=moved), unfinished, resume=True)
@@ -342,7 +364,7 @@ def test_a_disk_that_is_full_ends_a_run_that_can_be_resumed(tmp_path, recipe, mo
 def test_encoders_are_compared_in_one_table(tmp_path, recipe, encoders, monkeypatch):
     scores = {"wav2vec2_layer": 0.5, "hubert": 0.75}
 
-    def run(recipe, output_dir, resume):
+    def run(recipe, output_dir, resume, extras):
         name = output_dir.name
         assert recipe.encoder == str(encoders[name])
         output_dir.mkdir(parents=True)
@@ -370,7 +392,7 @@ def test_a_comparison_that_was_interrupted_goes_on(tmp_path, run_folder, recipe,
     before = json.loads((run_folder / "metrics.json").read_text())
     ran = []
 
-    def run(recipe, output_dir, resume):
+    def run(recipe, output_dir, resume, extras):
         ran.append((recipe.encoder, resume))
         return before
 

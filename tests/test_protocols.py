@@ -9,6 +9,7 @@ from clip_tables import clips, with_corrections
 from speech_intent import baseline, data, experiment, protocols, run_folder
 from speech_intent.errors import DataError, OutputError, UserError
 from speech_intent.protocols import Protocol
+from speech_intent.recipes import resolve
 
 
 @pytest.mark.parametrize("numbers", [{"n_folds": 1}, {"seeds": ()}, {"seeds": (0, 1, 0)}])
@@ -171,7 +172,9 @@ def test_a_speakers_name_is_no_path(training, write_folder, recipe, tmp_path):
         "fold-02-seed-0",
         "made_of.json",
         "results.json",
+        "settings.toml",
     }
+    assert resolve(out / "settings.toml") == recipe(data=folder)
 
 
 # Run again

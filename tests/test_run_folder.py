@@ -38,6 +38,19 @@ def test_an_empty_folder_is_free(tmp_path):
     run_folder.check_output(tmp_path / "new", resume=True)
 
 
+def test_a_run_has_begun_once_there_is_something_to_go_on_from(tmp_path):
+    assert not run_folder.has_begun(tmp_path)
+    checkpoint(tmp_path / "checkpoints", "checkpoint-4", None)
+    assert not run_folder.has_begun(tmp_path)
+    checkpoint(tmp_path / "checkpoints", "checkpoint-8", '{"global_step": 8}')
+    assert run_folder.has_begun(tmp_path)
+    shutil.rmtree(tmp_path / "checkpoints")
+    run_folder.write_json(tmp_path / "training.json", {})
+    (tmp_path / "model").mkdir()
+    (tmp_path / "training.json").rename(tmp_path / "model" / "training.json")
+    assert run_folder.has_begun(tmp_path)
+
+
 @pytest.mark.parametrize("resume", [True, False])
 def test_a_finished_run_is_refused(tmp_path, resume):
     (tmp_path / "metrics.json").write_text("{}")

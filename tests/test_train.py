@@ -43,6 +43,21 @@ def test_options_take_the_place_of_the_recipes():
     assert recipe.note == ""
 
 
+def test_a_recipe_may_be_a_file_whose_numbers_options_take_the_place_of(tmp_path):
+    file = tmp_path / "ours.toml"
+    file.write_text('data = "calls"\nencoder = "small"\n[numbers]\nepochs = 3\npatience = 2\n')
+    (recipe,) = read("--recipe", file, "--epochs", "4").recipes
+    assert (recipe.data, recipe.encoder) == ("calls", "small")
+    assert (recipe.numbers.epochs, recipe.numbers.patience) == (4.0, 2)
+
+
+@pytest.mark.parametrize("name", ["minds15", "gone.toml"])
+def test_no_such_recipe(tmp_path, capsys, name):
+    err = refused(capsys, "--recipe", name, "--output-dir", tmp_path)
+    assert "there is no such" in err
+    assert err.count("\n") == 1
+
+
 def test_columns_may_be_named():
     (recipe,) = read("--intent-column", "class", "--speaker-column", "who", "--config", "x").recipes
     assert (recipe.intent, recipe.speaker, recipe.config) == ("class", "who", "x")
@@ -68,7 +83,7 @@ def test_seeds_of_a_protocol_are_numbers():
         (["--weight-decay", "-1"], "weight_decay: -1.0 cannot be"),
         (["--freeze", "banana"], "invalid choice"),
         (["--seeds", "0,x"], "invalid seeds value"),
-        (["--recipe", "none"], "invalid choice"),
+        (["--search", "few"], "invalid int value"),
         (["--colour", "red"], "unrecognized arguments: --colour red"),
     ],
 )
@@ -79,6 +94,16 @@ def test_wrong_usage_is_status_2_before_anything_is_read(capsys, options, proble
     err = capsys.readouterr().err
     assert "usage: python -m speech_intent.train" in err
     assert problem in err
+
+
+def test_help_says_what_every_option_is_for(capsys):
+    with pytest.raises(SystemExit) as stop:
+        train.main(["--help"])
+    assert stop.value.code == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "held on validation clips with 90 % confidence" in said
+    for option in ("--learning-rate", "--search N", "--report-to NAME", "--push-to USER/NAME"):
+        assert option in said
 
 
 # What is done
@@ -128,7 +153,7 @@ def test_a_mistake_of_ours_keeps_its_traceback(tmp_path, tone_folder, monkeypatc
 def test_several_encoders_end_in_one_table(tmp_path, monkeypatch, capsys):
     seen = {}
 
-    def compare_encoders(recipes, output_dir, resume):
+    def compare_encoders(recipes, output_dir, resume, extras):
         seen.update(encoders=[recipe.encoder for recipe in recipes], folder=output_dir)
         return None
 

@@ -55,6 +55,7 @@ def made(folder: Path, facts: ModelFacts) -> str:
         "Versions": training.get("versions") or _saved_by(folder),
     }
     said = {title: listed(values) for title, values in lines.items()}
+    said |= {"Searched": _searched(training)}
     said |= {"Clips of intents that were added since": "; ".join(_added(training))}
     parts.append("\n".join(f"- {title}: {text}" for title, text in said.items() if text))
     if facts.sources:
@@ -98,6 +99,19 @@ def _added(training: dict[str, Any]) -> list[str]:
     """List what `add_intent` was given; `train` lists folders under the same name."""
     entries = [entry for entry in training.get("added") or [] if isinstance(entry, dict)]
     return [f"{listed(entry['clips'])} of {escape_markdown(entry['data'])}" for entry in entries]
+
+
+def _searched(training: dict[str, Any]) -> str:
+    """Say which numbers were chosen by trial, and by what; "" where none were."""
+    found = training.get("search")
+    if not found:
+        return ""
+    numbers = ", ".join(map(escape_markdown, found["numbers"]))
+    text = f"{numbers}: the best of {found['trials']} trials"
+    if found["diverged"]:
+        text += f", of which {found['diverged']} diverged"
+    metric = escape_markdown(found["metric"])
+    return f"{text}, by {metric} on the validation clips; the test split was not looked at"
 
 
 def _clips(folder: Path) -> dict[str, Any]:

@@ -16,7 +16,11 @@ DATA_OPTIONS = ("data", "config", "audio", "intent", "speaker", "text", "drop_co
 def add_data_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say which recordings, to a parser of `train` or `evaluate`."""
     parser.add_argument(
-        "--recipe", default="bundled", choices=list(RECIPES), help="(default: %(default)s)"
+        "--recipe",
+        default="bundled",
+        metavar="NAME|FILE.toml",
+        help=f"one of {', '.join(RECIPES)}, or a file such as a run's settings.toml "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--data",

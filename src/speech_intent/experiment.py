@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,13 @@ from . import (
     provenance,
     remarks,
     run_folder,
+    search,
+    settings,
     sources,
     training,
 )
 from .data import Splits
+from .extras import NO_EXTRAS, Extras
 from .names import file_stem
 from .predict import IntentClassifier
 from .recipes import Recipe
@@ -35,12 +39,15 @@ COMPARED = (
 )
 
 
-def run(recipe: Recipe, output_dir: Path, resume: bool = False) -> dict[str, Any]:
+def run(
+    recipe: Recipe, output_dir: Path, resume: bool = False, extras: Extras = NO_EXTRAS
+) -> dict[str, Any]:
     """Train as a recipe says and score the result on its test split.
 
     `output_dir` gets `model/`, `metrics.json` (copied into `model/` too, and returned),
-    `predictions.csv`, `training_log.csv` and pictures. Under torchrun the processes beside the main
-    one return an empty dict. Raises `DataError`, `ModelError`, `OutputError`.
+    `predictions.csv`, `training_log.csv`, pictures and `settings.toml`, a recipe of the same again.
+    Under torchrun the processes beside the main one return an empty dict. Raises `DataError`,
+    `ModelError`, `OutputError`, and `UserError` for what the extras ask for and cannot have.
     """
     run_folder.check_output(output_dir, resume)
     splits = data.load_data(recipe)
@@ -50,19 +57,35 @@ def run(recipe: Recipe, output_dir: Path, resume: bool = False) -> dict[str, Any
         print(data.summary(splits.tables).to_string(), f"Split: {splits.note}", *notes, sep="\n")
         if recipe.note:
             print(f"Note: {recipe.note}")
-    return train_and_score(recipe, splits, output_dir, resume)
+    if not training.is_main_process():
+        return train_and_score(recipe, splits, output_dir, resume)
+    with run_folder.held(output_dir):
+        if extras.n_trials is not None:
+            found = search.run(recipe, splits.tables, output_dir, extras.n_trials, resume)
+            recipe, extras = found.recipe, replace(extras, searched=found.record)
+        if not run_folder.has_begun(output_dir):
+            run_folder.write_text(output_dir / settings.FILE, settings.text(asdict(recipe)))
+        if extras.pusher is not None:
+            extras.pusher.open(output_dir)
+        return _train_and_score(recipe, splits, output_dir, resume, extras)
 
 
 def train_and_score(
     recipe: Recipe, splits: Splits, output_dir: Path, resume: bool = False
 ) -> dict[str, Any]:
-    """Do what `run` does, from tables on."""
+    """Train on tables and score the result, as one of several."""
     if not training.is_main_process():
         training.fine_tune(recipe, splits.tables, output_dir, resume, splits.unknown)
         return {}
     with run_folder.held(output_dir):
-        trained = training.fine_tune(recipe, splits.tables, output_dir, resume, splits.unknown)
-        return _score(recipe, splits, trained, output_dir)
+        return _train_and_score(recipe, splits, output_dir, resume, NO_EXTRAS)
+
+
+def _train_and_score(
+    recipe: Recipe, splits: Splits, output_dir: Path, resume: bool, extras: Extras
+) -> dict[str, Any]:
+    trained = training.fine_tune(recipe, splits.tables, output_dir, resume, splits.unknown, extras)
+    return _score(recipe, splits, trained, output_dir)
 
 
 def _score(
@@ -95,7 +118,7 @@ def _score(
 
 
 def compare_encoders(
-    recipes: list[Recipe], output_dir: Path, resume: bool = False
+    recipes: list[Recipe], output_dir: Path, resume: bool = False, extras: Extras = NO_EXTRAS
 ) -> pd.DataFrame | None:
     """Run recipes that differ in their encoder, each into a folder of its own in `output_dir`.
 
@@ -110,7 +133,7 @@ def compare_encoders(
         if resume and (folder / "metrics.json").exists():
             result = _finished(recipe, folder)
         else:
-            result = run(recipe, folder, resume)
+            result = run(recipe, folder, resume, extras)
         validation = result.get("best_validation", {}).get(recipe.numbers.metric)
         results[recipe.encoder] = {"validation": validation, **result}
     if not training.is_main_process():

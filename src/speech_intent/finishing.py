@@ -20,6 +20,7 @@ from .model_files import CLIPS, LICENSE, POOLED, REJECTION
 from .paths import BUNDLED_ENCODERS
 from .recipes import Recipe
 from .rejection import Rejection
+from .sources import RANDOM
 from .stored_outputs import Pooled
 
 if TYPE_CHECKING:
@@ -82,16 +83,22 @@ def save(
     """
     stored_outputs.write(finished.pooled, output_dir / POOLED)
     record[stored_outputs.DIGEST] = sha256(output_dir / POOLED)
-    encoder = Path(BUNDLED_ENCODERS.get(record["encoder"], record["encoder"]))
     made = [output_dir / POOLED]
     if finished.rejection is not None:
         made.append(output_dir / REJECTION)
         rejection.write(finished.rejection, made[-1])
         classifier.model.config.rejection_digest = sha256(made[-1])
     others = [output_dir / CLIPS, *made]
-    if classifier.pretrained and (encoder / LICENSE).is_file():
-        others.append(encoder / LICENSE)
+    others += licences(record["encoder"])
     folder = output_dir / "model"
     run_folder.save_model(classifier.model, classifier.extractor, record, folder, others)
     for file in made:
         file.unlink()
+
+
+def licences(encoder: str) -> list[Path]:
+    """Give the licence that has to go where a recipe's encoder goes, if it has one."""
+    if encoder == RANDOM:
+        return []
+    path = Path(BUNDLED_ENCODERS.get(encoder, encoder)) / LICENSE
+    return [path] if path.is_file() else []

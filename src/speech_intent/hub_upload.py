@@ -1,8 +1,9 @@
 """What of a folder goes to the Hub, and how it gets there."""
 
+import contextlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, HfApi, get_token
@@ -35,7 +36,8 @@ from .model_files import (
     weights_files,
 )
 from .model_results import METRICS, TRAINING
-from .terms import CARD
+from .names import printable
+from .terms import CARD, Terms
 
 DESCRIPTIONS = (
     CONFIG,
@@ -120,6 +122,13 @@ def left_out(folder: Path, files: Mapping[str, Path | bytes]) -> list[str]:
     return sorted({path.relative_to(folder).as_posix() for path in paths} - files.keys())
 
 
+def notes(folder: Path, files: Files, facts: ModelFacts, given: Terms) -> list[str]:
+    """Say what the publisher of a model should know: what is unsaid, and what is left out."""
+    others = left_out(folder, files)
+    listed = [f"left out: {', '.join(map(printable, others))}"] if others else []
+    return [*facts.notes(given), *listed]
+
+
 def is_inside(folder: Path, name: str) -> bool:
     """Whether a file lies in a folder, wherever links lead."""
     return (folder / name).resolve().is_relative_to(folder.resolve())
@@ -142,29 +151,49 @@ def upload(
     files: Mapping[str, Path | bytes],
     kind: Kind,
     private: bool = False,
+    message: str = "Publish with speech_intent",
 ) -> str:
     """Put files on the Hub in one commit, so that nobody sees a part of them.
 
     Returns the address. Raises `UserError` if there is no right or no connection to it.
     """
+    address = open_repository(name, kind, private)
+    operations = [CommitOperationAdd(path, _content(source)) for path, source in files.items()]
+    with _explained(name):
+        HfApi().create_commit(name, operations, repo_type=kind, commit_message=message)
+    return address
+
+
+def check_token(name: str) -> None:
+    """Raise `UserError` if nobody is logged in who could write to a repository."""
     if get_token() is None:
         remedy = "log in with `hf auth login`, or set HF_TOKEN"
         raise UserError(name, "there is no token", remedy)
-    api = HfApi()
-    operations = [CommitOperationAdd(path, _content(source)) for path, source in files.items()]
-    try:
+
+
+def open_repository(name: str, kind: Kind, private: bool = False) -> str:
+    """Make a repository unless it is there, and give its address.
+
+    Raises `UserError` if there is no right or no connection to it.
+    """
+    check_token(name)
+    with _explained(name):
         _check_reach(name, kind)
         sdk = "static" if kind == "space" else None
-        address = api.create_repo(
+        address = HfApi().create_repo(
             name, repo_type=kind, private=private, exist_ok=True, space_sdk=sdk
         )
-        api.create_commit(
-            name, operations, repo_type=kind, commit_message="Publish with speech_intent"
-        )
+    return str(address)
+
+
+@contextlib.contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Say as a `UserError` why something cannot be written to a repository."""
+    try:
+        yield
     except Exception as error:  # huggingface_hub and httpx raise many kinds
         cause = hub_errors.explain(error, writing=True)
         raise UserError(name, cause.problem, cause.remedy) from error
-    return str(address)
 
 
 def _check_reach(name: str, kind: Kind) -> None:

@@ -11,9 +11,9 @@ import torch
 from transformers import AutoModelForAudioClassification, set_seed
 
 from . import calibration, checkpoints, hub_models
+from .hyperparameters import Freeze
 from .moonshine import EDGE_SAMPLES, MoonshineForAudioClassification
 from .paths import BUNDLED_ENCODERS
-from .recipes import Freeze
 from .whisper import WhisperForAudioClassification
 
 if TYPE_CHECKING:

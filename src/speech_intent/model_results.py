@@ -30,7 +30,8 @@ FACTS = (  # of metrics.json
 )
 NAMES = ("data", "config", "split", "encoder", "model", "data_called")  # facts that are texts
 OF_TRAINING = ("encoder", "seed", "epochs", "steps", "inverse_regularisation", "parameters")
-OBJECTS = ("hyperparameters", "versions", "best_validation", "recipe", "unknown")
+OBJECTS = ("hyperparameters", "versions", "best_validation", "recipe", "unknown", "search")
+WITH_LISTS = ("recipe", "search")  # of texts
 
 
 def read_results(folder: Path) -> dict[str, Any]:
@@ -82,7 +83,7 @@ def _check_objects(fields: Fields) -> None:
         if fields.says(name):
             child = fields.child(name)
             lists = [key for key, value in child.values.items() if _are_texts(value)]
-            may_be_lists = lists if name == "recipe" else []
+            may_be_lists = lists if name in WITH_LISTS else []
             _check_scalars(child, child.values.keys() - set(may_be_lists))
     if fields.says("recipe"):
         fields.child("recipe").text("recipe")
@@ -96,6 +97,12 @@ def _check_objects(fields: Fields) -> None:
         for name in ("share", "confidence"):
             learned.number(name, 0, 1)
         learned.flag("kept")
+    if fields.says("search"):
+        searched = fields.child("search")
+        searched.whole("diverged", 0, searched.whole("trials", 1, MOST))
+        searched.text("metric")
+        if not _are_texts(searched.values.get("numbers")):
+            raise searched.fault("numbers", "a list of texts")
 
 
 def _are_texts(value: object) -> bool:

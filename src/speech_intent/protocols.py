@@ -7,7 +7,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from . import (
     provenance,
     remarks,
     run_folder,
+    settings,
     unlabelled,
 )
 from .data import Recordings, Splits
@@ -60,9 +61,10 @@ class Protocol:
 def run_protocol(protocol: Protocol, recipe: Recipe, output_dir: Path) -> dict[str, Any]:
     """Train and score every fold and seed, in folders of `output_dir` that are numbered.
 
-    Finished folds are kept, so a run can be repeated, with more seeds too. Writes `results.json`
-    and returns it: for the encoder, MFCC + SVM and the majority class, `accuracy` pooled over the
-    folds of the first seed with its interval, `mean` and `sd` over all folds and seeds, and `runs`.
+    Finished folds are kept, so a run can be repeated, with more seeds too. Writes `settings.toml`
+    and `results.json`, and returns the latter: for the encoder, MFCC + SVM and the majority class,
+    `accuracy` pooled over the folds of the first seed with its interval, `mean` and `sd` over all
+    folds and seeds, and `runs`.
     Raises `OutputError` if what is in `output_dir` was made of something else.
     """
     run_folder.check_output(output_dir, resume=False)  # another kind of run would lose its list
@@ -78,6 +80,7 @@ def _run_folds(
     table = recordings.table
     begun = any(output_dir.glob("fold-*"))
     provenance.claim(output_dir, made_of(protocol, recipe, table), begun=begun)
+    run_folder.write_text(output_dir / settings.FILE, settings.text(asdict(recipe)))
     statistics = baseline.table_statistics(recordings.clips)
     answers: dict[str, list[pd.DataFrame]] = {name: [] for name in CLASSIFIERS}
     train_seconds = 0.0

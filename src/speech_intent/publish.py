@@ -11,7 +11,6 @@ from pathlib import Path
 from . import hub_names
 from .command_line import exit_status
 from .hub_names import Kind
-from .names import printable
 
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -85,11 +84,8 @@ def publish_model(args: argparse.Namespace) -> None:
     given = terms.given(args.license, args.language, args.data_name)
     facts = model_facts.read_facts(args.folder, given)
     files = hub_upload.model_files(args.folder, name, facts, args.without_results)
-    for note in facts.notes(given):
+    for note in hub_upload.notes(args.folder, files, facts, given):
         _print_note(note)
-    others = hub_upload.left_out(args.folder, files)
-    if others:
-        _print_note(f"left out: {', '.join(map(printable, others))}")
     _deliver(args, name, files, "model")
 
 

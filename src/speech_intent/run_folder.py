@@ -75,6 +75,12 @@ def _no_room(folder: Path) -> OutputError:
     return OutputError(folder, "cannot be written to: the disk is full", remedy)
 
 
+def has_begun(folder: Path) -> bool:
+    """Whether a run has left something in a folder that it can go on from."""
+    trained = (folder / "model" / "training.json").exists()
+    return trained or last_checkpoint(folder / "checkpoints") is not None
+
+
 def last_checkpoint(folder: Path) -> Path | None:
     """Find the newest checkpoint that was written whole.
 
@@ -113,7 +119,11 @@ def save_model(
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file that is there in full or not at all."""
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in the same way."""
     partial = path.with_name(path.name + ".partial")
-    text = json.dumps(content, indent=1, ensure_ascii=False)
-    partial.write_text(text + "\n", encoding="utf-8")
+    partial.write_text(text, encoding="utf-8")
     partial.replace(path)

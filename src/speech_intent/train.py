@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from .command_line import add_data_options, data_options, exit_status
 from .errors import UserError
+from .extras import PUSH_TO, REPORT_TO, SEARCH, Extras, check
 from .hub_names import repository
 from .recipes import Hyperparameters, Recipe, resolve
 
@@ -55,6 +56,13 @@ def make_parser() -> "HfArgumentParser":
     parser.add_argument(
         "--resume", action="store_true", help="go on from the last checkpoint in OUTPUT_DIR"
     )
+    _add_protocol(parser)
+    _add_extras(parser)
+    return parser
+
+
+def _add_protocol(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which splits are trained and scored."""
     parser.add_argument(
         "--protocol",
         choices=PROTOCOLS,
@@ -70,7 +78,6 @@ def make_parser() -> "HfArgumentParser":
         help="of the protocol, such as 0,1,2 (default: %(default)s)",
     )
     parser.add_argument("--keep-weights", action="store_true", help="keep the model of every fold")
-    return parser
 
 
 def _add_clips(parser: argparse.ArgumentParser) -> None:
@@ -98,6 +105,31 @@ def _add_clips(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_extras(parser: argparse.ArgumentParser) -> None:
+    """Add the options that ask for something beside the training."""
+    parser.add_argument(
+        SEARCH,
+        type=int,
+        metavar="N",
+        help="first choose learning rate, batch size and warm-up by N trials, each a training, on "
+        "the validation split (needs the extra `search`)",
+    )
+    parser.add_argument(
+        REPORT_TO,
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="trackers that transformers knows, such as tensorboard, whose files go to OUTPUT_DIR",
+    )
+    parser.add_argument(
+        PUSH_TO,
+        metavar="USER/NAME",
+        help="put each better checkpoint on the Hub while training goes on, and the model with "
+        "its card in the end",
+    )
+    parser.add_argument("--private", action="store_true", help="on the Hub for its owner only")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Train as the arguments say; return the exit status."""
     return exit_status(lambda: run(read_command(argv)))
@@ -105,12 +137,13 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(command: Command) -> None:
     """Do what the command line asks for."""
+    extras = extras_of(command)
     if command.args.protocol:
         train_folds(command)
     elif len(command.recipes) > 1:
-        compare(command)
+        compare(command, extras)
     else:
-        train(command)
+        train(command, extras)
 
 
 def read_command(argv: list[str] | None) -> Command:
@@ -134,22 +167,45 @@ def read_command(argv: list[str] | None) -> Command:
     return Command(recipes, args)
 
 
-def train(command: Command) -> None:
+def extras_of(command: Command) -> Extras:
+    """Give what is asked for beside the training, if it can be had. Raises `UserError`."""
+    args = command.args
+    found = Extras(args.search, tuple(args.report_to), args.push_to)
+    check(found, command.recipes, args.protocol)
+    if found.report_to:
+        from . import tracking
+
+        tracking.check(found.report_to)
+    if found.n_trials is not None:
+        from . import search
+
+        search.check(found.n_trials)
+    if found.push_to is None:
+        return found
+    from .pushing import Pusher
+
+    return replace(found, pusher=Pusher(found.push_to, args.private))
+
+
+def train(command: Command, extras: Extras) -> None:
     """Train one model and print what it is worth."""
     from . import evaluation, experiment
 
     args = command.args
-    result = experiment.run(command.recipes[0], args.output_dir, args.resume)
-    if result:
-        print(f"Test: {evaluation.headline(result)}", f"Results: {args.output_dir}", sep="\n")
+    result = experiment.run(command.recipes[0], args.output_dir, args.resume, extras)
+    if not result:
+        return
+    print(f"Test: {evaluation.headline(result)}", f"Results: {args.output_dir}", sep="\n")
+    if extras.pusher is not None:
+        print(extras.pusher.finish(args.output_dir / "model"))
 
 
-def compare(command: Command) -> None:
+def compare(command: Command, extras: Extras) -> None:
     """Train one encoder after the other and print one table."""
     from . import experiment
 
     args = command.args
-    table = experiment.compare_encoders(command.recipes, args.output_dir, args.resume)
+    table = experiment.compare_encoders(command.recipes, args.output_dir, args.resume, extras)
     if table is not None:
         print(table.to_string())
 

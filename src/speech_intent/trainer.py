@@ -1,6 +1,7 @@
 """transformers' Trainer, set up for clips of speech."""
 
 import math
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -168,17 +169,20 @@ def build_trainer(
     tables: "DatasetDict",
     numbers: Hyperparameters,
     output_dir: Path,
+    watchers: Iterable[TrainerCallback] = (),
+    model_init: "Callable[[], PreTrainedModel] | None" = None,
 ) -> SpeechTrainer:
     """Put model, tables (train and validation of `data.load_data`) and numbers into a Trainer.
 
     The numbers are settled (`settle`), and what is to stay as it is is frozen (`model.freeze`).
-    `output_dir` is for checkpoints.
+    `output_dir` is for checkpoints. With `model_init`, each training is of what it gives.
     """
     collator = _collator(classifier, numbers, training=True)
     if multiplies_in_bfloat16():
         _attend_plainly(classifier.model)
     trainer = SpeechTrainer(
-        model=classifier.model,
+        model=None if model_init else classifier.model,
+        model_init=model_init,
         args=training_arguments(numbers, output_dir, collator.rule),
         data_collator=collator,
         train_dataset=tables["train"],
@@ -190,6 +194,7 @@ def build_trainer(
             StopDiverged(),
             EarlyStoppingCallback(numbers.patience),
             Progress(numbers.metric),
+            *watchers,
         ],
     )
     trainer.eval_collator = _collator(classifier, numbers, training=False)

@@ -24,7 +24,9 @@ from . import (
     remarks,
     run_folder,
     sources,
+    tracking,
 )
+from .extras import NO_EXTRAS, Extras
 from .model import NewClassifier, Trained
 from .model_config import AFTER, BEFORE
 from .recipes import Hyperparameters, Recipe
@@ -32,7 +34,7 @@ from .trainer import build_trainer, load_best, training_log, was_last
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
-    from transformers import Trainer
+    from transformers import Trainer, TrainerCallback
 
 MIN_EPOCHS = 10
 MAX_EPOCHS = 60
@@ -59,11 +61,13 @@ def fine_tune(
     output_dir: Path,
     resume: bool = False,
     unknown: "DatasetDict | None" = None,
+    extras: Extras = NO_EXTRAS,
 ) -> dict[str, Any]:
     """Fine-tune a recipe's encoder and save the checkpoint that was best on validation.
 
     A frozen encoder gets a head that is fitted to the training clips alone, in a minute or less.
-    `unknown` are the data's own clips of no intent (`data.Splits`).
+    `unknown` are the data's own clips of no intent (`data.Splits`); `extras` may have trackers, and
+    a place for each better checkpoint.
 
     `output_dir` gets `model/` (model, feature extractor, label maps, what the head saw of the
     clips: `stored_outputs`, and what decides whether it answers: `rejection`), `training_log.csv`,
@@ -72,28 +76,29 @@ def fine_tune(
     `model/training.json`: `encoder`, `seed`, `train_seconds` (of this process), `epochs`, `steps`,
     `parameters`, `best_validation`, `hyperparameters`, `synthetic` (`remarks`), `recipe`
     (`Recipe.differences`), `sources`, `versions`, `unknown` (`fit_rejection.Fitted`) where the
-    model can say so and, with `recipe.adapt`, `adapted`; with a frozen encoder, `epochs` and
-    `steps` are None, and `inverse_regularisation` is scikit-learn's C.
+    model can say so, with `recipe.adapt`, `adapted` and, of numbers that were searched, `search`;
+    with a frozen encoder, `epochs` and `steps` are None, and `inverse_regularisation` is
+    scikit-learn's C.
     Raises `OutputError` if `output_dir` holds a finished run, one of something else, or an
     unfinished one and `resume` is false; `UserError` where training diverges.
     """
     run_folder.check_output(output_dir, resume)
     done = output_dir / "model" / "training.json"
     checkpoints = output_dir / "checkpoints"
-    begun = done.exists() or run_folder.last_checkpoint(checkpoints) is not None
+    begun = run_folder.has_begun(output_dir)
     if is_main_process():
         clips = provenance.clips_of(tables, unknown)
         provenance.claim(output_dir, provenance.ingredients(recipe), clips, begun)
     if done.exists():  # killed after training, before the test split was scored
         return json.loads(done.read_text(encoding="utf-8"))
-    made_of = _made_of(recipe, tables)  # no card that cannot be read comes up after hours
-    classifier = _untrained(recipe, tables)
-    numbers = replace(recipe.numbers, freeze=model.freeze(classifier, recipe.numbers.freeze))
+    made_of = _made_of(recipe, tables, extras)  # no card that cannot be read comes up after hours
+    classifier, numbers = begin(recipe, tables)
     began = time.perf_counter()
     if numbers.freeze == "encoder":
         trained = frozen_head.train(classifier, tables, numbers)
     else:
-        trained = _train(classifier, tables, numbers, checkpoints, resume)
+        watchers = _watchers(extras, output_dir, made_of) if is_main_process() else []
+        trained = _train(classifier, tables, numbers, checkpoints, resume, watchers)
     seconds = round(time.perf_counter() - began, 1)
     others = negatives.of_split(recipe, tables, unknown, "train")
     finished = finishing.finish(recipe, classifier, tables, trained, others)
@@ -111,7 +116,15 @@ def fine_tune(
     return record
 
 
-def _made_of(recipe: Recipe, tables: "DatasetDict") -> dict[str, Any]:
+def _watchers(extras: Extras, output_dir: Path, made_of: dict[str, Any]) -> list["TrainerCallback"]:
+    """Make the callbacks of trackers, and of what takes better checkpoints to the Hub."""
+    watchers = tracking.callbacks(extras.report_to, output_dir)
+    if extras.pusher is not None:
+        watchers.append(extras.pusher.watcher(made_of))
+    return watchers
+
+
+def _made_of(recipe: Recipe, tables: "DatasetDict", extras: Extras) -> dict[str, Any]:
     """Say for the record what a model is about to be made of, and how it is made again."""
     return {
         "encoder": recipe.encoder,
@@ -120,11 +133,15 @@ def _made_of(recipe: Recipe, tables: "DatasetDict") -> dict[str, Any]:
         "recipe": recipe.differences(),
         "sources": sources.of_recipe(recipe),
         "versions": provenance.versions(),
+        **({"search": extras.searched} if extras.searched else {}),
     }
 
 
-def _untrained(recipe: Recipe, tables: "DatasetDict") -> NewClassifier:
-    """Put a head for the labels of training clips on a recipe's encoder."""
+def begin(recipe: Recipe, tables: "DatasetDict") -> tuple[NewClassifier, Hyperparameters]:
+    """Put a head for the labels of training clips on a recipe's encoder, and freeze what it says.
+
+    Gives the numbers too; `freeze` is no longer "auto".
+    """
     numbers = recipe.numbers
     labels = tables["train"].features["label"].names
     built = model.build_model(
@@ -136,7 +153,17 @@ def _untrained(recipe: Recipe, tables: "DatasetDict") -> NewClassifier:
     if found is not None:
         before, after = found
         config.update({BEFORE: before, AFTER: after})
-    return built
+    return built, replace(numbers, freeze=model.freeze(built, numbers.freeze))
+
+
+def start_head(classifier: NewClassifier, tables: "DatasetDict", numbers: Hyperparameters) -> None:
+    """Fit the head of a pretrained Moonshine before anything else learns.
+
+    Fine-tuning from a random head would first undo what the encoder knows (Kumar et al. 2022,
+    arXiv:2202.10054).
+    """
+    if classifier.is_moonshine and classifier.pretrained:
+        frozen_head.train(classifier, tables, numbers)
 
 
 def _train(
@@ -145,15 +172,14 @@ def _train(
     numbers: Hyperparameters,
     checkpoints: Path,
     resume: bool,
+    watchers: list["TrainerCallback"],
 ) -> Trained:
     """Train by the Trainer; the best checkpoint's weights are the model's in the end."""
     numbers = settle(numbers, classifier, len(tables["train"]))
     last = run_folder.last_checkpoint(checkpoints) if resume else None
-    if classifier.is_moonshine and classifier.pretrained and last is None:
-        # Fine-tuning from a random head would first undo what the encoder knows (Kumar et al. 2022,
-        # arXiv:2202.10054).
-        frozen_head.train(classifier, tables, numbers)
-    trainer = build_trainer(classifier, tables, numbers, checkpoints)
+    if last is None:
+        start_head(classifier, tables, numbers)
+    trainer = build_trainer(classifier, tables, numbers, checkpoints, watchers)
     if last is not None and was_last(last):
         load_best(trainer, last)
     else:
