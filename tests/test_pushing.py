@@ -140,7 +140,7 @@ def checkpoint(tmp_path, model_folder):
 
 
 class Uploads:
-    """In the place of `hub_upload.upload`: notes what would go up, once `go` is set."""
+    """In the place of `hub_upload.upload`: notes what would go up, a checkpoint once `go` is set."""
 
     def __init__(self):
         self.noted = []
@@ -149,7 +149,7 @@ class Uploads:
 
     def __call__(self, name, files, kind, private, message="the model"):
         self.begun.set()
-        assert self.go.wait(10)
+        assert message == "the model" or self.go.wait(10)
         self.noted.append((message, sorted(files)))
         return "an address"
 
