@@ -140,7 +140,7 @@ def checkpoint(tmp_path, model_folder):
 
 
 class Uploads:
-    """In the place of `hub_upload.upload`: notes what would go up, a checkpoint once `go` is set."""
+    """In the place of `hub_upload.upload`: notes what goes up, checkpoints once `go` is set."""
 
     def __init__(self):
         self.noted = []

@@ -93,8 +93,7 @@ class Pusher:
         Raises `UserError` that names the folder where the model is.
         """
         self._drop_waiting()
-        if self._last is not None and not self._last.pushed.cancelled():
-            self._last.pushed.result()
+        self._api.run_as_future(lambda: None).result()  # its turn comes when nothing is under way
         try:
             facts = read_facts(folder)
             files = hub_upload.model_files(folder, self.name, facts)
