@@ -198,6 +198,19 @@ def test_in_the_end_nothing_goes_up_any_more_but_the_model(checkpoint, uploads, 
     assert uploads.messages == ["1", "the model"]
 
 
+def test_a_mistake_of_ours_is_seen_and_stops_no_training(checkpoint, monkeypatch, tmp_path, capsys):
+    def upload(*given):
+        raise ValueError("ours")
+
+    monkeypatch.setenv("HF_TOKEN", "hf_any")
+    monkeypatch.setattr(hub_upload, "upload", upload)
+    pusher = Pusher("user/name")
+    pusher.push(checkpoint, MADE_OF, "1")
+    pusher._last.pushed.result()
+    assert "ValueError: ours" in capsys.readouterr().err
+    assert not list(tmp_path.glob(".push-*"))
+
+
 def test_the_encoders_licence_comes_along_and_nothing_that_is_of_no_use(checkpoint, uploads):
     uploads.go.set()
     pusher = Pusher("user/name")
