@@ -140,7 +140,7 @@ def checkpoint(tmp_path, model_folder):
 
 
 class Uploads:
-    """In the place of `hub_upload.upload`: notes what would go up, once `go` is set."""
+    """In the place of `hub_upload.upload`: notes what goes up, checkpoints once `go` is set."""
 
     def __init__(self):
         self.noted = []
@@ -149,7 +149,7 @@ class Uploads:
 
     def __call__(self, name, files, kind, private, message="the model"):
         self.begun.set()
-        assert self.go.wait(10)
+        assert message == "the model" or self.go.wait(10)
         self.noted.append((message, sorted(files)))
         return "an address"
 
@@ -196,6 +196,19 @@ def test_in_the_end_nothing_goes_up_any_more_but_the_model(checkpoint, uploads, 
     threading.Timer(0.1, uploads.go.set).start()
     pusher.finish(model_folder)
     assert uploads.messages == ["1", "the model"]
+
+
+def test_a_mistake_of_ours_is_seen_and_stops_no_training(checkpoint, monkeypatch, tmp_path, capsys):
+    def upload(*given):
+        raise ValueError("ours")
+
+    monkeypatch.setenv("HF_TOKEN", "hf_any")
+    monkeypatch.setattr(hub_upload, "upload", upload)
+    pusher = Pusher("user/name")
+    pusher.push(checkpoint, MADE_OF, "1")
+    pusher._last.pushed.result()
+    assert "ValueError: ours" in capsys.readouterr().err
+    assert not list(tmp_path.glob(".push-*"))
 
 
 def test_the_encoders_licence_comes_along_and_nothing_that_is_of_no_use(checkpoint, uploads):

@@ -6,6 +6,7 @@ Whatever the network does, the training goes on; in the end the finished model g
 import shutil
 import sys
 import tempfile
+import traceback
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,6 @@ class Snapshot:
     """A checkpoint that waits for its turn, in a folder of its own: the Trainer deletes others."""
 
     folder: Path
-    message: str
     pushed: "Future[None]"
 
 
@@ -70,7 +70,7 @@ class Pusher:
             shutil.copy(file, folder)
         run_folder.write_json(folder / TRAINING, made_of)
         pushed = self._api.run_as_future(self._push, folder, message)
-        self._last = Snapshot(folder, message, pushed)
+        self._last = Snapshot(folder, pushed)
 
     def _push(self, folder: Path, message: str) -> None:
         """Upload a folder and delete it; say so where that fails, and leave it at that."""
@@ -80,6 +80,8 @@ class Pusher:
             hub_upload.upload(self.name, files, "model", self.private, message)
         except UserError as error:
             print(f"note: not pushed ({message}): {error}", file=sys.stderr)
+        except Exception:  # a fault of ours, which nobody else would see, and no reason to stop
+            traceback.print_exc()
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -93,8 +95,7 @@ class Pusher:
         Raises `UserError` that names the folder where the model is.
         """
         self._drop_waiting()
-        if self._last is not None and not self._last.pushed.cancelled():
-            self._last.pushed.result()
+        self._api.run_as_future(lambda: None).result()  # its turn comes when nothing is under way
         try:
             facts = read_facts(folder)
             files = hub_upload.model_files(folder, self.name, facts)
