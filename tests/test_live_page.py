@@ -15,7 +15,7 @@ from speech_intent.predict import Prediction
 from speech_intent.rejection import FAR
 
 MICROPHONE = 48_000  # Hz
-CLIP = BUNDLED / "audio" / "test-0001.mp3"
+CLIP = BUNDLED / "audio" / "test-0009.mp3"
 BEFORE = 2.0  # seconds of silence
 
 
