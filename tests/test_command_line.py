@@ -46,6 +46,13 @@ def test_help_names_every_recipe(parser):
         assert name in parser.format_help()
 
 
+def test_who_gives_settings_as_a_configuration_is_told_where_they_go(parser, capsys):
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--config", "runs/mine/settings.toml"])
+    words = "of a Hub dataset; settings are read by --recipe runs/mine/settings.toml\n"
+    assert capsys.readouterr().err.endswith(words)
+
+
 # Exit status
 
 

@@ -28,6 +28,7 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--config",
+        type=configuration,
         help="configuration of the Hub dataset, such as a language (default: the recipe's)",
     )
     for column in ("audio", "intent", "speaker", "text"):
@@ -43,6 +44,14 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         const=True,
         help="leave out of training what is held out under another name",
     )
+
+
+def configuration(name: str) -> str:
+    """Read the name of a Hub dataset's configuration; other programs take settings so."""
+    if name.endswith(".toml"):
+        problem = f"{name!r} is a file, and this names a configuration of a Hub dataset"
+        raise argparse.ArgumentTypeError(f"{problem}; settings are read by --recipe {name}")
+    return name
 
 
 def data_options(args: argparse.Namespace) -> dict[str, Any]:
