@@ -88,6 +88,17 @@ def test_attention_that_drops_out_is_the_plain_one_in_bfloat16(
     assert classifier.model.config._attn_implementation == wanted
 
 
+@pytest.mark.parametrize("can", [True, False])
+def test_what_bfloat16_gets_wrong_is_kept_out_of_it(
+    tmp_path, tables, encoders, numbers, monkeypatch, can
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": can})
+    classifier = model.build_model(encoders["wav2vec2_layer"], LABELS)
+    trainer.build_trainer(classifier, tables, numbers(), tmp_path)
+    grouped = classifier.encoder.encoder.pos_conv_embed.conv
+    assert ("forward" in vars(grouped)) is can
+
+
 def test_a_graphics_processor_has_its_own_precision(monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     assert trainer.multiplies_in_bfloat16()

@@ -1,7 +1,7 @@
-"""The first convolutions of wav2vec2 and its kin, in the order of memory that a processor wants.
+"""The convolutions of wav2vec2 and its kin, as a processor wants them and gets them right.
 
-transformers keeps frames behind one another and copies them for each layer; with the channels last
-nothing is copied, which takes half the time in bfloat16.
+Of the first ones, transformers keeps frames behind one another and copies them for each layer; with
+the channels last nothing is copied, which takes half the time in bfloat16.
 """
 
 from functools import partial
@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+BLOCK = 16  # channels that bfloat16 is multiplied in at once
 
 
 def find(network: nn.Module) -> nn.Module | None:
@@ -53,3 +55,20 @@ def let_frames_pass(convolutions: nn.Module) -> None:
 
 def _unless_frames(convolve: Any, values: torch.Tensor) -> torch.Tensor:
     return values if values.dim() == 3 else convolve(values)
+
+
+def keep_exact(network: nn.Module) -> None:
+    """Let convolutions compute in float32 that torch 2.11 gets wrong in bfloat16 on a CPU.
+
+    Those are grouped, with groups that do not fill blocks of 16 channels: what comes out has
+    nothing to do with what it should be.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv1d) and module.groups > 1:
+            if module.in_channels // module.groups % BLOCK:
+                module.forward = partial(_in_float32, module.forward)
+
+
+def _in_float32(convolve: Any, values: torch.Tensor) -> torch.Tensor:
+    with torch.autocast("cpu", enabled=False):
+        return convolve(values.float())

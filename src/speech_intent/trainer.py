@@ -180,6 +180,7 @@ def build_trainer(
     collator = _collator(classifier, numbers, training=True)
     if multiplies_in_bfloat16():
         _attend_plainly(classifier.model)
+        convolutions.keep_exact(classifier.model)
     trainer = SpeechTrainer(
         model=None if model_init else classifier.model,
         model_init=model_init,
