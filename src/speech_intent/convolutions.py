@@ -64,9 +64,10 @@ def keep_exact(network: nn.Module) -> None:
     nothing to do with what it should be.
     """
     for module in network.modules():
-        if isinstance(module, nn.Conv1d) and module.groups > 1:
-            if module.in_channels // module.groups % BLOCK:
-                module.forward = partial(_in_float32, module.forward)
+        if not isinstance(module, nn.Conv1d) or module.groups == 1:
+            continue
+        if module.in_channels // module.groups % BLOCK:
+            module.forward = partial(_in_float32, module.forward)
 
 
 def _in_float32(convolve: Any, values: torch.Tensor) -> torch.Tensor:
