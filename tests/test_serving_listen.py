@@ -287,9 +287,11 @@ def test_too_many_streams_are_denied_and_places_come_back(start, pcm, monkeypatc
     monkeypatch.setattr(ears, "STREAMS_A_CORE", 1)  # and two cores
     monkeypatch.setattr(ears, "MOST_OF_AN_ADDRESS", 1)
     client = start(Naming("on"))
-    with client.websocket_connect("/listen"):
+    with client.websocket_connect("/listen") as session:
         assert "speech_intent_streams 1.0" in client.get("/metrics").text.splitlines()
         denial = denied(client)  # an address has half of them
+        session.send_text("end")
+        assert told(session) == ([], 1000, "")  # else the test client would cancel it
     problem = "too many streams are open; try again in 10 s"
     assert (denial.status_code, denial.json()) == (503, {"detail": problem})
     assert denial.headers["Retry-After"] == "10"
